@@ -1,0 +1,2 @@
+//! The tokio driver: sockets, deflate, SASL, deadlines, configuration. Moves bytes and tickets, decides nothing.
+#![forbid(unsafe_code)]

@@ -1,0 +1,19 @@
+//! The Cyrus replication protocol (csync) as values: what a replica and a master say to each other.
+//!
+//! This crate never opens a socket, reads a clock, draws a random number or touches a disk. Bytes go in, typed
+//! values come out, and the other way round. The rules it implements are those of `spec/`.
+#![forbid(unsafe_code)]
+
+pub mod command;
+pub mod flags;
+pub mod guid;
+pub mod mailbox;
+pub mod record;
+pub mod response;
+pub mod text;
+
+pub use flags::{Flags, SystemFlags};
+pub use guid::Guid;
+pub use mailbox::{MailboxLine, MailboxOptions};
+pub use record::{Annotation, Record};
+pub use text::Text;

@@ -1,0 +1,1 @@
+//! Runs the engine under faults chosen by a seed.
