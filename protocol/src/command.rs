@@ -7,6 +7,7 @@ use crate::{Guid, MailboxLine, Text};
 
 /// One complete command without a streaming list.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "fields are named by what the protocol calls them")]
 pub enum Command {
     /// `NOOP`.
     Noop,
@@ -32,6 +33,7 @@ pub enum Command {
 
 /// `GET` commands.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "fields are named by the wire keys")]
 pub enum Get {
     /// Everything about a user.
     User(Option<Text>),
@@ -50,7 +52,10 @@ pub enum Get {
     /// One message's bytes.
     Fetch(Fetch),
     /// One sieve script.
-    FetchSieve { userid: Option<Text>, filename: Option<Text> },
+    FetchSieve {
+        userid: Option<Text>,
+        filename: Option<Text>,
+    },
     /// A keyword this version does not know.
     Unknown(Text),
 }
@@ -71,21 +76,67 @@ pub struct Fetch {
 #[allow(missing_docs, reason = "fields are named by the wire keys")]
 pub enum Apply {
     Reserve(Reserve),
-    Expunge { mboxname: Option<Text>, uniqueid: Option<Text>, uids: Option<Vec<u32>> },
-    Rename { oldmboxname: Option<Text>, newmboxname: Option<Text>, partition: Option<Text>, uidvalidity: Option<u32>, local: bool },
-    Unmailbox { mboxname: Option<Text>, local: bool },
-    Unuser { userid: Option<Text>, local: bool },
-    Sub { mboxname: Option<Text>, userid: Option<Text> },
-    Unsub { mboxname: Option<Text>, userid: Option<Text> },
+    Expunge {
+        mboxname: Option<Text>,
+        uniqueid: Option<Text>,
+        uids: Option<Vec<u32>>,
+    },
+    Rename {
+        oldmboxname: Option<Text>,
+        newmboxname: Option<Text>,
+        partition: Option<Text>,
+        uidvalidity: Option<u32>,
+        local: bool,
+    },
+    Unmailbox {
+        mboxname: Option<Text>,
+        local: bool,
+    },
+    Unuser {
+        userid: Option<Text>,
+        local: bool,
+    },
+    Sub {
+        mboxname: Option<Text>,
+        userid: Option<Text>,
+    },
+    Unsub {
+        mboxname: Option<Text>,
+        userid: Option<Text>,
+    },
     Seen(Seen),
     Quota(Quota),
-    Unquota { root: Option<Text> },
-    Sieve { userid: Option<Text>, filename: Option<Text>, last_update: Option<i64>, content: Option<Text> },
-    Unsieve { userid: Option<Text>, filename: Option<Text> },
-    ActivateSieve { userid: Option<Text>, filename: Option<Text> },
-    UnactivateSieve { userid: Option<Text> },
-    Annotation { mboxname: Option<Text>, entry: Option<Text>, userid: Option<Text>, value: Option<Text> },
-    Unannotation { mboxname: Option<Text>, entry: Option<Text>, userid: Option<Text> },
+    Unquota {
+        root: Option<Text>,
+    },
+    Sieve {
+        userid: Option<Text>,
+        filename: Option<Text>,
+        last_update: Option<i64>,
+        content: Option<Text>,
+    },
+    Unsieve {
+        userid: Option<Text>,
+        filename: Option<Text>,
+    },
+    ActivateSieve {
+        userid: Option<Text>,
+        filename: Option<Text>,
+    },
+    UnactivateSieve {
+        userid: Option<Text>,
+    },
+    Annotation {
+        mboxname: Option<Text>,
+        entry: Option<Text>,
+        userid: Option<Text>,
+        value: Option<Text>,
+    },
+    Unannotation {
+        mboxname: Option<Text>,
+        entry: Option<Text>,
+        userid: Option<Text>,
+    },
     Force,
     Capabilities(Option<Vec<Text>>),
     Unknown(Text),
@@ -135,6 +186,10 @@ pub struct Quota {
 
 /// A list that streams: what its line began with.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(
+    missing_docs,
+    reason = "`line` holds the keys before RECORD; `local` is the LOCAL_ form of the keyword"
+)]
 pub enum Streaming {
     /// `APPLY MESSAGE (`: files follow.
     Message,

@@ -44,7 +44,10 @@ impl Verb {
 
     /// The verb of a word in either case. `[CS-CONN]`
     pub fn parse(word: &[u8]) -> Option<Verb> {
-        Verb::WORDS.iter().find(|(_, w)| w.as_bytes().eq_ignore_ascii_case(word)).map(|(verb, _)| *verb)
+        Verb::WORDS
+            .iter()
+            .find(|(_, w)| w.as_bytes().eq_ignore_ascii_case(word))
+            .map(|(verb, _)| *verb)
     }
 
     /// The wire word, in capitals.
@@ -78,13 +81,18 @@ impl fmt::Display for Verb {
 
 /// A rule of the grammar, of a command, or of [`Limits`](crate::limits::Limits) that a line breaks.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[allow(missing_docs, reason = "fields carry the limit broken (max) and what was announced (size), both in the unit named")]
+#[allow(
+    missing_docs,
+    reason = "fields carry the limit broken (max) and what was announced (size), both in the unit named"
+)]
 pub enum Fault {
     /// A line without a word.
     #[error("the line is empty; send a command word")]
     EmptyLine,
     /// The first word is not a command.
-    #[error("unknown command word; send one of NOOP, EXIT, RESTART, STARTTLS, AUTHENTICATE, COMPRESS, GET, APPLY, RESTORE")]
+    #[error(
+        "unknown command word; send one of NOOP, EXIT, RESTART, STARTTLS, AUTHENTICATE, COMPRESS, GET, APPLY, RESTORE"
+    )]
     UnknownCommand,
     /// `AUTHENTICATE` or `COMPRESS` without a word behind it.
     #[error("an argument is missing behind the command word")]

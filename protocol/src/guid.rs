@@ -60,7 +60,9 @@ fn hex_digit(byte: u8) -> Option<u8> {
 
 impl fmt::Display for Guid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.to_hex().iter().try_for_each(|&digit| fmt::Write::write_char(f, char::from(digit)))
+        self.to_hex()
+            .iter()
+            .try_for_each(|&digit| fmt::Write::write_char(f, char::from(digit)))
     }
 }
 

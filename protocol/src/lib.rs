@@ -5,15 +5,21 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+pub mod decode;
+pub mod encode;
+pub mod fault;
 pub mod flags;
 pub mod guid;
+pub mod limits;
 pub mod mailbox;
 pub mod record;
 pub mod response;
 pub mod text;
 
+pub use fault::{Fault, Malformed, Verb};
 pub use flags::{Flags, SystemFlags};
 pub use guid::Guid;
+pub use limits::Limits;
 pub use mailbox::{MailboxLine, MailboxOptions};
 pub use record::{Annotation, Record};
 pub use text::Text;

@@ -25,13 +25,19 @@ impl MailboxOptions {
 
     /// From letters; unknown ones are ignored, as Cyrus does.
     pub fn parse(letters: &[u8]) -> Self {
-        let bits = Self::ALL.iter().filter(|(_, letter)| letters.contains(letter)).fold(0, |b, (o, _)| b | o.0);
+        let bits = Self::ALL
+            .iter()
+            .filter(|(_, letter)| letters.contains(letter))
+            .fold(0, |b, (o, _)| b | o.0);
         MailboxOptions(bits)
     }
 
     /// The letters in print order.
     pub fn to_text(self) -> Text {
-        let letters = Self::ALL.iter().filter(|(o, _)| self.0 & o.0 != 0).map(|(_, letter)| *letter);
+        let letters = Self::ALL
+            .iter()
+            .filter(|(o, _)| self.0 & o.0 != 0)
+            .map(|(_, letter)| *letter);
         Text::from(letters.collect::<Vec<u8>>())
     }
 
@@ -51,7 +57,10 @@ impl MailboxOptions {
 /// `None` means the key was absent or not of its type (which Cyrus treats alike). Which keys a command needs is the
 /// receiver's rule, not the grammar's. `RECORD` is not here: it streams.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
-#[allow(missing_docs, reason = "fields are named by the wire keys, which spec/ describes one by one")]
+#[allow(
+    missing_docs,
+    reason = "fields are named by the wire keys, which spec/ describes one by one"
+)]
 pub struct MailboxLine {
     pub jmapid: Option<Text>,
     pub uniqueid: Option<Text>,

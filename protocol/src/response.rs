@@ -36,14 +36,34 @@ impl Code {
     /// Every code with its wire word and Cyrus's text for it (`BadParameters` has none).
     pub const WORDS: [(Code, &'static str, &'static str); 11] = [
         (Code::InvalidUser, "IMAP_INVALID_USER", "No Such User"),
-        (Code::MailboxNonexistent, "IMAP_MAILBOX_NONEXISTENT", "No Such Mailbox"),
+        (
+            Code::MailboxNonexistent,
+            "IMAP_MAILBOX_NONEXISTENT",
+            "No Such Mailbox",
+        ),
         (Code::MailboxLocked, "IMAP_MAILBOX_LOCKED", "Mailbox locked"),
-        (Code::MailboxMoved, "IMAP_MAILBOX_MOVED", "Mailbox exists with another name or uniqueid"),
-        (Code::MailboxNotSupported, "IMAP_MAILBOX_NOTSUPPORTED", "Operation is not supported on mailbox"),
-        (Code::PermissionDenied, "IMAP_PERMISSION_DENIED", "Permission denied"),
+        (
+            Code::MailboxMoved,
+            "IMAP_MAILBOX_MOVED",
+            "Mailbox exists with another name or uniqueid",
+        ),
+        (
+            Code::MailboxNotSupported,
+            "IMAP_MAILBOX_NOTSUPPORTED",
+            "Operation is not supported on mailbox",
+        ),
+        (
+            Code::PermissionDenied,
+            "IMAP_PERMISSION_DENIED",
+            "Permission denied",
+        ),
         (Code::SyncChecksum, "IMAP_SYNC_CHECKSUM", "Checksum Failure"),
         (Code::SyncChanged, "IMAP_SYNC_CHANGED", "Changed since last sync"),
-        (Code::SyncBadSieve, "IMAP_SYNC_BADSIEVE", "Sieve script compilation failure"),
+        (
+            Code::SyncBadSieve,
+            "IMAP_SYNC_BADSIEVE",
+            "Sieve script compilation failure",
+        ),
         (Code::ProtocolError, "IMAP_PROTOCOL_ERROR", "Protocol error"),
         (Code::BadParameters, "IMAP_PROTOCOL_BAD_PARAMETERS", ""),
     ];
@@ -69,7 +89,10 @@ pub enum Final {
 #[allow(missing_docs, reason = "fields are named by the wire keys")]
 pub enum Data {
     /// A banner line such as `* SASL PLAIN`: name and arguments. `* OK ...` is [`Data::Banner`].
-    Capability { name: Text, arguments: Vec<Text> },
+    Capability {
+        name: Text,
+        arguments: Vec<Text>,
+    },
     /// `* OK ...`: the banner's last line.
     Banner(Text),
     /// `* ENABLED (...)`.
@@ -80,7 +103,12 @@ pub enum Data {
     Seen(Seen),
     Lsub(Vec<Text>),
     Sieve(Sieve),
-    Annotation { mboxname: Option<Text>, entry: Option<Text>, userid: Option<Text>, value: Option<Text> },
+    Annotation {
+        mboxname: Option<Text>,
+        entry: Option<Text>,
+        userid: Option<Text>,
+        value: Option<Text>,
+    },
     Missing(Vec<Guid>),
     /// `* MESSAGE NIL`: the peer's copy is damaged or gone.
     MessageNil,

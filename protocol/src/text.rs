@@ -22,7 +22,11 @@ impl Text {
 
     /// Copies `bytes`.
     pub fn copy_from(bytes: &[u8]) -> Self {
-        if bytes.is_empty() { Text::EMPTY } else { Text(Cow::Owned(bytes.to_vec())) }
+        if bytes.is_empty() {
+            Text::EMPTY
+        } else {
+            Text(Cow::Owned(bytes.to_vec()))
+        }
     }
 
     /// The bytes as they are.
