@@ -1,0 +1,56 @@
+//! `cargo xtask test`: everything that has to hold before a change lands, in one command.
+
+use std::process::ExitCode;
+
+use crate::tally::Tally;
+use crate::{packages, step};
+
+/// Whether to run against real servers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Cyrus {
+    /// When they are installed or can be.
+    WhenPossible,
+    /// Not at all.
+    Never,
+}
+
+/// Runs all steps, later ones too when an earlier one failed, and closes with the count.
+pub fn run(cyrus: Cyrus) -> ExitCode {
+    let mut tally = Tally::default();
+    let servers = match cyrus {
+        Cyrus::Never => Err("--quick was given".to_string()),
+        Cyrus::WhenPossible => packages::cyrus(),
+    };
+    let nextest = packages::nextest();
+
+    tally.step(step::run("format", "cargo fmt --all --check", &[]).ok);
+    tally.step(step::run("lint", "cargo clippy --workspace --all-targets -- -D warnings", &[]).ok);
+    let strict = [("RUSTDOCFLAGS", "-D warnings")];
+    tally.step(step::run("document", "cargo doc --workspace --no-deps --document-private-items", &strict).ok);
+    tally.step(step::run("build the programs", "cargo build -p server -p client -p cli", &[]).ok);
+
+    if nextest {
+        let all = "cargo nextest run --workspace --exclude conformance --no-fail-fast";
+        let finished = step::run("unit, property and integration tests", all, &[]);
+        tally.tests(&finished.output, finished.ok);
+    } else {
+        tally.step(false);
+    }
+    let finished = step::run("documentation examples", "cargo test --workspace --doc", &[]);
+    tally.tests(&finished.output, finished.ok);
+
+    let judged = "cargo nextest run -p conformance --no-fail-fast";
+    match &servers {
+        Ok(()) => {
+            let finished = step::run("against real Cyrus", judged, &[("MAILTWIN_REQUIRE_CYRUS", "1")]);
+            tally.tests(&finished.output, finished.ok);
+        }
+        Err(why) => {
+            println!("\n── against real Cyrus\n   skipped: {why}");
+            tally.skipped += 1;
+        }
+    }
+
+    println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
+    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

@@ -1,0 +1,64 @@
+//! House rules that a tool can check: sizes, unfinished code, the bans on clock, randomness and hash order.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Lines at which a file has outgrown its idea.
+const FILE_LINES_MAX: usize = 900;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn tracked(pattern: &str) -> Vec<PathBuf> {
+    let output =
+        Command::new("git").args(["ls-files", pattern]).current_dir(root()).output().expect("git lists the files");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().map(|line| root().join(line)).filter(|path| path.exists()).collect()
+}
+
+#[test]
+fn no_file_outgrows_its_idea() {
+    let files = tracked("*.rs");
+    assert!(files.len() > 20, "the check sees the sources");
+    let long: Vec<String> = files
+        .iter()
+        .filter_map(|path| {
+            let lines = std::fs::read_to_string(path).ok()?.lines().count();
+            (lines > FILE_LINES_MAX).then(|| format!("{} has {lines} lines", path.display()))
+        })
+        .collect();
+    assert_eq!(long, Vec::<String>::new());
+}
+
+#[test]
+fn nothing_is_left_unfinished() {
+    let words = [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["FIX", "ME"].concat()];
+    let mut found = Vec::new();
+    for path in tracked("*.rs") {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        found.extend(words.iter().filter(|word| text.contains(*word)).map(|word| format!("{}: {word}", path.display())));
+    }
+    assert_eq!(found, Vec::<String>::new());
+}
+
+#[test]
+fn the_pure_crates_ban_clock_and_hash_order() {
+    let bans = |package: &str| std::fs::read_to_string(root().join(package).join("clippy.toml")).unwrap_or_default();
+    let protocol = bans("protocol");
+    for ban in ["Instant::now", "SystemTime::now", "HashMap::iter", "HashSet::iter"] {
+        assert!(protocol.contains(ban), "{ban}");
+    }
+    assert_eq!(bans("engine"), protocol);
+    assert_eq!(bans("sim"), protocol);
+}
+
+#[test]
+fn unsafe_code_is_forbidden_everywhere() {
+    let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the workspace manifest");
+    assert!(manifest.contains("unsafe_code = \"forbid\""));
+    for path in tracked("*/Cargo.toml").iter().filter(|path| !path.to_string_lossy().contains("/fuzz/")) {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(text.contains("[lints]\nworkspace = true"), "{} does not take the workspace's lints", path.display());
+    }
+}
