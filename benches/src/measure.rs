@@ -1,0 +1,81 @@
+//! Measured processes: wall time, peak resident memory.
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// What one run of a program took.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Wall time.
+    pub wall: Duration,
+    /// Peak resident memory, KiB.
+    pub peak_kib: u64,
+}
+
+/// Runs a program to its end, sampling its peak memory; a non-zero exit is an error that shows its output.
+pub fn run(command: &mut Command, limit: Duration) -> Result<Run> {
+    let log = tempfile::NamedTempFile::new()?;
+    let started = Instant::now();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(log.reopen()?)
+        .stderr(log.reopen()?)
+        .spawn()
+        .with_context(|| format!("cannot start {command:?}"))?;
+    let mut peak_kib = 0;
+    loop {
+        peak_kib = peak_kib.max(peak_memory_kib(child.id()));
+        if let Some(status) = child.try_wait()? {
+            let wall = started.elapsed();
+            if !status.success() {
+                bail!(
+                    "{command:?}: {status}\n{}",
+                    std::fs::read_to_string(log.path()).unwrap_or_default()
+                );
+            }
+            return Ok(Run { wall, peak_kib });
+        }
+        if started.elapsed() > limit {
+            child.kill()?;
+            child.wait()?;
+            bail!("{command:?} took longer than {limit:?}");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Highest resident memory so far of a process, KiB; 0 when it is gone.
+pub fn peak_memory_kib(pid: u32) -> u64 {
+    status_field(pid, "VmHWM:").unwrap_or(0)
+}
+
+/// Highest peak over the children of a process whose command line contains `word`, KiB.
+pub fn peak_of_children_kib(parent: u32, word: &str) -> u64 {
+    let Ok(processes) = std::fs::read_dir("/proc") else {
+        return 0;
+    };
+    processes
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(|&pid| status_field(pid, "PPid:") == Some(u64::from(parent)))
+        .filter(|pid| {
+            std::fs::read(format!("/proc/{pid}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
+        })
+        .map(peak_memory_kib)
+        .max()
+        .unwrap_or(0)
+}
+
+fn status_field(pid: u32, name: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))?
+        .split_whitespace()
+        .next()?
+        .parse()
+        .ok()
+}
