@@ -12,6 +12,7 @@
 
 pub mod crc;
 pub mod flow;
+pub mod local;
 pub mod master;
 pub mod model;
 pub mod name;
