@@ -1,0 +1,400 @@
+//! A real Cyrus 3.6 (the Debian packages) in a temporary directory, on loopback ports of its own.
+
+use crate::csync::Csync;
+use crate::imap::Imap;
+use crate::ports::Port;
+use crate::process::{self, Daemon, Output};
+use crate::{Error, Result};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+/// The account that may replicate; it exists on every server that this crate sets up.
+pub const ADMIN: &str = "repladmin";
+/// The password of every account that this crate sets up. The servers listen on loopback only.
+pub const PASSWORD: &str = "secret";
+
+const MASTER: &str = "/usr/sbin/cyrmaster";
+const TOOLS: &str = "/usr/lib/cyrus/bin";
+const START_LIMIT: Duration = Duration::from_secs(20);
+
+/// How a server is set up. The defaults suit the replication tests.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// Server name, also the SASL realm of the accounts.
+    pub name: String,
+    /// Accounts beside [`ADMIN`]; mailboxes are not created.
+    pub accounts: Vec<String>,
+    /// `conversations`: thread ids and XCONVMODSEQ.
+    pub conversations: bool,
+    /// `unixhierarchysep`: `/` between the levels of a name, so that dots may be part of it.
+    pub unix_hierarchy_sep: bool,
+    /// `altnamespace`: personal mailboxes beside INBOX instead of below it.
+    pub alt_namespace: bool,
+    /// More lines for imapd.conf, as (key, value).
+    pub extra: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// Defaults for a server called `name` with the given accounts.
+    pub fn new(name: &str, accounts: &[&str]) -> Setup {
+        Setup {
+            name: name.to_owned(),
+            accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
+            conversations: false,
+            unix_hierarchy_sep: true,
+            alt_namespace: false,
+            extra: Vec::new(),
+        }
+    }
+}
+
+/// Why a run with real Cyrus cannot happen here, `None` when it can.
+pub fn obstacle() -> Option<String> {
+    for program in [
+        MASTER,
+        "/usr/lib/cyrus/bin/imapd",
+        "/usr/lib/cyrus/bin/sync_server",
+        "/usr/sbin/saslpasswd2",
+    ] {
+        if !Path::new(program).exists() {
+            return Some(format!("{program} is not installed"));
+        }
+    }
+    if cyrus_ids().is_none() {
+        return Some("there is no user cyrus".to_owned());
+    }
+    let own = std::fs::metadata("/proc/self")
+        .ok()
+        .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta));
+    if own != Some(0) {
+        return Some("starting Cyrus under its own user needs root".to_owned());
+    }
+    None
+}
+
+/// For tests: whether real Cyrus can be used.
+///
+/// When it cannot, prints a line that begins with `SKIPPED`, adds it to the file named by
+/// `MAILTWIN_SKIP_LOG` when that is set, and returns false; with `MAILTWIN_REQUIRE_CYRUS=1` it
+/// panics instead, so that a machine that should have Cyrus cannot pass by skipping.
+pub fn usable(test: &str) -> bool {
+    let Some(reason) = obstacle() else { return true };
+    skip(test, &reason, "MAILTWIN_REQUIRE_CYRUS");
+    false
+}
+
+/// Records that `test` is skipped because of `reason`; panics when the variable `required` is `1`.
+pub fn skip(test: &str, reason: &str, required: &str) {
+    assert!(
+        std::env::var(required).as_deref() != Ok("1"),
+        "{test} must run here ({required}=1), but {reason}"
+    );
+    let line = format!("SKIPPED {test}, because {reason}\n");
+    eprint!("{line}");
+    if let Ok(path) = std::env::var("MAILTWIN_SKIP_LOG") {
+        let written = std::fs::File::options().create(true).append(true).open(path);
+        if let Ok(mut file) = written {
+            let _ = file.write_all(line.as_bytes());
+        }
+    }
+}
+
+/// User and group id of the user cyrus.
+fn cyrus_ids() -> Option<(u32, u32)> {
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields: Vec<&str> = passwd
+        .lines()
+        .find(|line| line.starts_with("cyrus:"))?
+        .split(':')
+        .collect();
+    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+/// A running Cyrus. Ended, and its directory removed, on drop (`MAILTWIN_KEEP=1` keeps the directory).
+#[derive(Debug)]
+pub struct Cyrus {
+    master: Daemon,
+    directory: PathBuf,
+    imap: Port,
+    csync: Port,
+    sieve: Port,
+    setup: Setup,
+    _temporary: Option<TempDir>,
+}
+
+impl Cyrus {
+    /// Writes the configuration, starts cyrmaster and waits until its services answer.
+    ///
+    /// Errors: [`Error::Skipped`] when Cyrus cannot run here, others when it should but does not.
+    pub fn start(setup: Setup) -> Result<Cyrus> {
+        if let Some(reason) = obstacle() {
+            return Err(Error::Skipped(reason));
+        }
+        let temporary = tempfile::Builder::new()
+            .prefix("mailtwin-cyrus-")
+            .tempdir()
+            .map_err(Error::io("creating a temporary directory"))?;
+        let directory = temporary.path().to_path_buf();
+        let temporary = if std::env::var("MAILTWIN_KEEP").as_deref() == Ok("1") {
+            eprintln!("kept: {}", temporary.keep().display());
+            None
+        } else {
+            Some(temporary)
+        };
+        let (imap, csync, sieve) = (Port::reserve()?, Port::reserve()?, Port::reserve()?);
+        prepare(&directory, &setup, [&imap, &csync, &sieve])?;
+        let log = std::fs::File::create(directory.join("master.log"))
+            .map_err(Error::io("creating the master's log"))?;
+        let errors = log.try_clone().map_err(Error::io("duplicating the log handle"))?;
+        let mut command = as_cyrus(MASTER);
+        command
+            .arg("-C")
+            .arg(directory.join("imapd.conf"))
+            .arg("-M")
+            .arg(directory.join("cyrus.conf"))
+            .arg("-p")
+            .arg(directory.join("master.pid"))
+            .arg("-D")
+            .stdout(Stdio::from(log))
+            .stderr(Stdio::from(errors));
+        let master = Daemon::start(&mut command)?;
+        let mut cyrus = Cyrus {
+            master,
+            directory,
+            imap,
+            csync,
+            sieve,
+            setup,
+            _temporary: temporary,
+        };
+        cyrus.wait_until_ready()?;
+        Ok(cyrus)
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        let end = Instant::now() + START_LIMIT;
+        loop {
+            let imap = Imap::connect(&self.imap.address());
+            let csync = imap.and_then(|_| Csync::tcp(&self.csync.address()));
+            match csync {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() >= end || self.master.ended().is_some() => {
+                    let log = std::fs::read_to_string(self.directory.join("master.log")).unwrap_or_default();
+                    return Err(Error::Process(format!(
+                        "cyrmaster does not answer: {error}\n{log}"
+                    )));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(20)),
+            }
+        }
+    }
+
+    /// The directory that holds everything of this server.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The process id of cyrmaster; its services are its children.
+    pub fn master_pid(&self) -> u32 {
+        self.master.id()
+    }
+
+    /// How the server was set up.
+    pub fn setup(&self) -> &Setup {
+        &self.setup
+    }
+
+    /// `127.0.0.1:PORT` of the IMAP service.
+    pub fn imap_address(&self) -> String {
+        self.imap.address()
+    }
+
+    /// `127.0.0.1:PORT` of the csync service.
+    pub fn csync_address(&self) -> String {
+        self.csync.address()
+    }
+
+    /// `127.0.0.1:PORT` of the ManageSieve service.
+    pub fn sieve_address(&self) -> String {
+        self.sieve.address()
+    }
+
+    /// The path of the csync service on a Unix socket.
+    pub fn csync_socket(&self) -> PathBuf {
+        self.directory.join("csync")
+    }
+
+    /// An IMAP connection, logged in as `account`.
+    pub fn imap(&self, account: &str) -> Result<Imap> {
+        let mut imap = Imap::connect(&self.imap.address())?;
+        imap.login(account, PASSWORD)?;
+        Ok(imap)
+    }
+
+    /// A csync connection, logged in as [`ADMIN`].
+    pub fn csync(&self) -> Result<Csync> {
+        let mut csync = Csync::tcp(&self.csync.address())?;
+        csync.login(ADMIN, PASSWORD)?;
+        Ok(csync)
+    }
+
+    /// Runs the stock `sync_client` with this server as the master. `target` is `HOST:PORT` or a path.
+    pub fn sync_client(&self, target: &str, arguments: &[&str]) -> Result<Output> {
+        let mut all = vec!["-S", target];
+        all.extend_from_slice(arguments);
+        self.tool("sync_client", &all)
+    }
+
+    /// The stock `sync_client` as a command that the caller starts and watches itself.
+    pub fn sync_client_command(&self, target: &str, arguments: &[&str]) -> Command {
+        let mut command = self.tool_command("sync_client");
+        command.arg("-S").arg(target).args(arguments);
+        command
+    }
+
+    /// Runs one of the tools of Cyrus (`cyr_expire`, `reconstruct`, `quota`, ...) on this server.
+    pub fn tool(&self, name: &str, arguments: &[&str]) -> Result<Output> {
+        process::run(self.tool_command(name).args(arguments), Duration::from_secs(120))
+    }
+
+    fn tool_command(&self, name: &str) -> Command {
+        let mut command = as_cyrus(&format!("{TOOLS}/{name}"));
+        command.arg("-C").arg(self.directory.join("imapd.conf"));
+        command
+    }
+}
+
+/// `program` under the user cyrus, ended by the system when the starting thread ends: a killed test
+/// leaves no server behind.
+fn as_cyrus(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args([
+        "--reuid=cyrus",
+        "--regid=mail",
+        "--clear-groups",
+        "--pdeathsig=TERM",
+        program,
+    ]);
+    command
+}
+
+fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 3]) -> Result<()> {
+    let folders = [
+        "db", "proc", "log", "socket", "msg", "sync", "quota", "user", "lock", "ptclient",
+    ];
+    for folder in folders
+        .map(|name| format!("conf/{name}"))
+        .iter()
+        .map(String::as_str)
+        .chain(["spool", "spool2", "sieve"])
+    {
+        let path = directory.join(folder);
+        std::fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;
+    }
+    let write = |name: &str, text: String| {
+        std::fs::write(directory.join(name), text).map_err(Error::io(format!("writing {name}")))
+    };
+    write("imapd.conf", imapd_conf(directory, setup))?;
+    write("cyrus.conf", cyrus_conf(directory, ports))?;
+    // Other users must be able to reach the Unix socket inside.
+    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))
+        .map_err(Error::io("opening the directory"))?;
+    let mut chown = Command::new("chown");
+    process::run(
+        chown.args(["-R", "cyrus:mail"]).arg(directory),
+        Duration::from_secs(20),
+    )?
+    .success("chown")?;
+    for account in setup.accounts.iter().map(String::as_str).chain([ADMIN]) {
+        set_password(directory, &setup.name, account)?;
+    }
+    Ok(())
+}
+
+fn set_password(directory: &Path, realm: &str, account: &str) -> Result<()> {
+    let mut child = as_cyrus("saslpasswd2")
+        .args(["-p", "-c", "-f"])
+        .arg(directory.join("conf/sasldb2"))
+        .args(["-u", realm, account])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(Error::io("starting saslpasswd2"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin
+            .write_all(PASSWORD.as_bytes())
+            .map_err(Error::io("writing to saslpasswd2"))?;
+    }
+    let status = child.wait().map_err(Error::io("waiting for saslpasswd2"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(Error::Process(format!("saslpasswd2 for {account}: {status}")))
+    }
+}
+
+fn imapd_conf(directory: &Path, setup: &Setup) -> String {
+    let place = directory.display();
+    let yes = |value: bool| if value { "yes" } else { "no" };
+    let mut text = format!(
+        "configdirectory: {place}/conf
+partition-default: {place}/spool
+partition-second: {place}/spool2
+defaultpartition: default
+sievedir: {place}/sieve
+servername: {name}
+admins: {ADMIN}
+sasl_pwcheck_method: auxprop
+sasl_auxprop_plugin: sasldb
+sasl_sasldb_path: {place}/conf/sasldb2
+sasl_mech_list: PLAIN
+allowplaintext: yes
+failedloginpause: 0
+sync_try_imap: no
+sync_authname: {ADMIN}
+sync_password: {PASSWORD}
+annotation_allow_undefined: yes
+unixhierarchysep: {sep}
+altnamespace: {alt}
+virtdomains: off
+conversations: {conversations}
+duplicatesuppression: no
+idlesocket: {place}/conf/socket/idle
+lmtpsocket: {place}/conf/socket/lmtp
+notifysocket: {place}/conf/socket/notify
+",
+        name = setup.name,
+        sep = yes(setup.unix_hierarchy_sep),
+        alt = yes(setup.alt_namespace),
+        conversations = yes(setup.conversations),
+    );
+    for (key, value) in &setup.extra {
+        text.push_str(&format!("{key}: {value}\n"));
+    }
+    text
+}
+
+fn cyrus_conf(directory: &Path, [imap, csync, sieve]: [&Port; 3]) -> String {
+    let place = directory.display();
+    let conf = format!("-C {place}/imapd.conf");
+    format!(
+        "START {{
+}}
+SERVICES {{
+  imap cmd=\"imapd {conf}\" listen=\"{}\" prefork=0
+  csync cmd=\"sync_server {conf}\" listen=\"{}\" prefork=0
+  csyncunix cmd=\"sync_server {conf}\" listen=\"{place}/csync\" prefork=0
+  sieve cmd=\"timsieved {conf}\" listen=\"{}\" prefork=0
+}}
+EVENTS {{
+}}
+",
+        imap.address(),
+        csync.address(),
+        sieve.address()
+    )
+}
