@@ -159,6 +159,8 @@ impl<D: Decoder + 'static> Machine<D> {
             sasl_open: false,
             sasl_reply: None,
             wants_input: false,
+            input_bytes: 0,
+            input_bytes_max: None,
         }));
         let task = Box::pin(run(Port { shared: Arc::clone(&shared) }));
         Machine { shared, task: Some(task) }
@@ -169,7 +171,10 @@ impl<D: Decoder + 'static> Machine<D> {
         let mut shared = lock(&self.shared);
         shared.now = now;
         match input {
-            Input::Bytes(bytes) => shared.decoder.push(bytes),
+            Input::Bytes(bytes) => {
+                shared.input_bytes = shared.input_bytes.saturating_add(bytes.len() as u64);
+                shared.decoder.push(bytes);
+            }
             Input::Eof => shared.eof = true,
             Input::Stored(ticket, answer) => {
                 shared.open_tickets = shared.open_tickets.saturating_sub(1);
@@ -224,6 +229,8 @@ struct Shared<D> {
     sasl_open: bool,
     sasl_reply: Option<SaslReply>,
     wants_input: bool,
+    input_bytes: u64,
+    input_bytes_max: Option<u64>,
 }
 
 impl<D: Decoder> Shared<D> {
@@ -261,6 +268,8 @@ pub enum Ended {
     Eof,
     /// The operator asked to stop, and nothing of a command had arrived or was pending.
     Shutdown,
+    /// The peer sent more than [`Port::limit_input`] allows.
+    TooMuch,
 }
 
 /// A machine's view of the world; clones are the same port.
@@ -288,12 +297,16 @@ impl<D: Decoder> Port<D> {
     /// The next wire event.
     ///
     /// # Errors
-    /// [`Ended::Eof`] when the peer closed; [`Ended::Shutdown`] when `stoppable` and the operator asked to stop.
+    /// [`Ended::Eof`] when the peer closed; [`Ended::Shutdown`] when `stoppable` and the operator asked to stop;
+    /// [`Ended::TooMuch`] when the peer sent more than [`Port::limit_input`] allows.
     pub async fn event(&self, stoppable: bool) -> Result<D::Event, Ended> {
         std::future::poll_fn(|_| {
             let mut shared = lock(&self.shared);
             if stoppable && shared.shutdown {
                 return Poll::Ready(Err(Ended::Shutdown));
+            }
+            if shared.input_bytes_max.is_some_and(|max| shared.input_bytes > max) {
+                return Poll::Ready(Err(Ended::TooMuch));
             }
             if let Some(event) = shared.decoder.next_event() {
                 return Poll::Ready(Ok(event));
@@ -310,6 +323,11 @@ impl<D: Decoder> Port<D> {
     /// The next wire event if one is complete already.
     pub fn event_now(&self) -> Option<D::Event> {
         lock(&self.shared).decoder.next_event()
+    }
+
+    /// Sets how many bytes the peer may send in all from the beginning of the connection; `None` lifts the limit.
+    pub fn limit_input(&self, bytes_max: Option<u64>) {
+        lock(&self.shared).input_bytes_max = bytes_max;
     }
 
     /// Works on the decoder itself (raw lines during SASL).
