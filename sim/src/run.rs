@@ -1,0 +1,139 @@
+//! One seed: changes and broken connections, then calm, then equality.
+
+use anyhow::{Context, Result, bail, ensure};
+use engine::flow::Now;
+use engine::master::{Compress, Job, MasterConfig};
+use engine::replica::ReplicaConfig;
+use engine::ticket::Session;
+use protocol::Text;
+use protocol::limits::Limits;
+use store::memory::MemoryStore;
+
+use crate::equal::view;
+use crate::pair::{CALM, Faults, connect, is_done};
+use crate::seeded::Seeded;
+use crate::workload;
+
+/// Runs after which the replica has to be equal once faults are off.
+const CALM_RUNS_MAX: usize = 3;
+
+/// What a seed did.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Report {
+    /// Changes on the master.
+    pub changes: u64,
+    /// Connections, cut ones included.
+    pub connections: u64,
+    /// Connections that were cut.
+    pub cut: u64,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// A broken rule, told with what was seen.
+pub fn run(seed: u64) -> Result<Report> {
+    let mut seeded = Seeded::new(seed);
+    let (master, replica) = (MemoryStore::new(), MemoryStore::new());
+    let user = Text::from("hot");
+    let mut now = Now(1_790_000_000);
+    let mut report = Report::default();
+    for _ in 0..1 + seeded.below(6) {
+        for _ in 0..1 + seeded.below(12) {
+            now.0 += seeded.below(100) as i64;
+            workload::change(&mut master.session(), &user, now, &mut seeded)?;
+            report.changes += 1;
+        }
+        let cut_after = seeded.one_in(2).then(|| seeded.below(400));
+        let faults = Faults {
+            cut_after,
+            cut_bytes: seeded.one_in(2),
+        };
+        connect(
+            (config(&user), Box::new(master.session())),
+            (replica_config(), Box::new(replica.session())),
+            now,
+            faults,
+            &mut seeded,
+        )?;
+        report.connections += 1;
+        report.cut += u64::from(cut_after.is_some());
+    }
+    converge(&master, &replica, &user, now, &mut seeded, &mut report)?;
+    Ok(report)
+}
+
+fn converge(
+    master: &MemoryStore,
+    replica: &MemoryStore,
+    user: &Text,
+    now: Now,
+    seeded: &mut Seeded,
+    report: &mut Report,
+) -> Result<()> {
+    let mut once = |seeded: &mut Seeded| {
+        report.connections += 1;
+        let sides = (Box::new(master.session()), Box::new(replica.session()));
+        connect(
+            (config(user), sides.0),
+            (replica_config(), sides.1),
+            now,
+            CALM,
+            seeded,
+        )
+    };
+    let mut last = once(seeded)?;
+    for _ in 1..CALM_RUNS_MAX {
+        if is_done(&last) {
+            break;
+        }
+        last = once(seeded)?;
+    }
+    ensure!(
+        is_done(&last),
+        "liveness: not equal after {CALM_RUNS_MAX} calm runs: {last:?}"
+    );
+    let (left, right) = (
+        both(&mut master.session(), user)?,
+        both(&mut replica.session(), user)?,
+    );
+    if let Some(difference) = left.difference(&right) {
+        bail!("safety: the run said equal, but {difference}");
+    }
+    let again = once(seeded).context("the run that has nothing to do")?;
+    ensure!(
+        is_done(&again) && again.records_sent == 0 && again.messages_sent == 0,
+        "a further run was not quiet: {again:?}"
+    );
+    Ok(())
+}
+
+fn both(session: &mut dyn Session, user: &Text) -> Result<crate::equal::View> {
+    view(session, user)
+}
+
+fn config(user: &Text) -> MasterConfig {
+    MasterConfig {
+        job: Job::Users(vec![user.clone()]),
+        authenticate: false,
+        compress: Compress::No,
+        dest_partition: None,
+        local_only: false,
+        copyback: true,
+        limits: Limits::default(),
+        pipeline_bytes_max: 1 << 20,
+    }
+}
+
+fn replica_config() -> ReplicaConfig {
+    ReplicaConfig {
+        servername: "sim".into(),
+        version: "mailtwin sim".into(),
+        mechanisms: Vec::new(),
+        compress: false,
+        partitions: Vec::new(),
+        trusted: true,
+        limits: Limits::default(),
+        unauthenticated_bytes_max: 1 << 20,
+    }
+}
