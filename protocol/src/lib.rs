@@ -5,10 +5,12 @@
 #![forbid(unsafe_code)]
 
 pub mod command;
+mod convert;
 pub mod decode;
 pub mod encode;
 pub mod fault;
 pub mod flags;
+pub mod grammar;
 pub mod guid;
 pub mod limits;
 pub mod mailbox;

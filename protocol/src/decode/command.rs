@@ -3,42 +3,154 @@
 use bytes::Bytes;
 
 use super::CommandEvent;
+use super::fragment::{Fragment, Fragmenter};
+use super::head::Dialect;
+use crate::command::{Command, FileHead, Streaming};
+use crate::convert::fields::Fields;
+use crate::convert::words::without_line_end;
+use crate::convert::{apply, get, mailbox, words};
+use crate::fault::{Fault, Verb};
+use crate::grammar::{self, Value};
 use crate::limits::Limits;
+use crate::{Guid, MailboxLine, Text};
 
 /// Decodes what a master sends.
 #[derive(Debug)]
 pub struct CommandDecoder {
-    limits: Limits,
+    fragments: Fragmenter,
+    depth_max: usize,
+    /// The `End` of a line that began and ended in one.
+    end: Option<Box<MailboxLine>>,
 }
 
 impl CommandDecoder {
     /// A decoder at the start of a line.
     pub fn new(limits: Limits) -> Self {
-        CommandDecoder { limits }
+        let depth_max = limits.depth_max;
+        CommandDecoder {
+            fragments: Fragmenter::new(Dialect::Commands, limits),
+            depth_max,
+            end: None,
+        }
     }
 
     /// Adds what arrived.
     pub fn push(&mut self, bytes: Bytes) {
-        let _ = (bytes, &self.limits);
-    }
-
-    /// The next event.
-    pub fn poll(&mut self) -> CommandEvent {
-        CommandEvent::NeedMore
+        self.fragments.push(bytes);
     }
 
     /// From the next line on: whole lines as [`CommandEvent::Raw`], or commands again.
     pub fn set_raw_lines(&mut self, on: bool) {
-        let _ = on;
+        self.fragments.set_raw(on);
     }
 
-    /// Takes out what was pushed and not consumed, the beginning of an incomplete line included.
+    /// Takes out what was pushed and not consumed, the beginning of an incomplete line included. The decoder is at
+    /// the start of a line afterwards.
     pub fn take_buffered(&mut self) -> Bytes {
-        Bytes::new()
+        self.fragments.take_buffered()
     }
 
     /// Whether anything was pushed and not consumed.
     pub fn has_buffered(&self) -> bool {
-        false
+        self.fragments.has_buffered()
     }
+
+    /// The next event.
+    pub fn poll(&mut self) -> CommandEvent {
+        if let Some(line) = self.end.take() {
+            return CommandEvent::End(line);
+        }
+        loop {
+            let event = match self.fragments.next() {
+                Fragment::NeedMore => return CommandEvent::NeedMore,
+                Fragment::Words(line) => return self.words(&line),
+                Fragment::Raw(line) => {
+                    let kept = without_line_end(&line).len();
+                    return CommandEvent::Raw(line.slice(..kept));
+                }
+                Fragment::Line(line) => self.line(&line),
+                Fragment::OpenRecords { head, key_at } => self.open_records(&head[..key_at]),
+                Fragment::OpenFiles => Ok(CommandEvent::Begin(Streaming::Message)),
+                Fragment::Record(record) => return CommandEvent::Record(record),
+                Fragment::Element { record: false, .. } => continue,
+                Fragment::Element { bytes, .. } => self.record(&bytes),
+                Fragment::File { head, size } => file_head(&head, size).map(CommandEvent::File),
+                Fragment::FileData(bytes) => return CommandEvent::FileData(bytes),
+                Fragment::FileEnd => return CommandEvent::FileEnd,
+                Fragment::Tail(tail) => self.tail(&tail),
+                Fragment::Bad(malformed) => return CommandEvent::Bad(malformed),
+                Fragment::Fatal(malformed) => return CommandEvent::Fatal(malformed),
+            };
+            return event.unwrap_or_else(|fault| CommandEvent::Bad(self.fragments.refuse(fault)));
+        }
+    }
+
+    fn words(&mut self, line: &[u8]) -> CommandEvent {
+        match words::words(self.fragments.verb(), line) {
+            Ok(command) => CommandEvent::Command(command),
+            Err(fault) => CommandEvent::Bad(self.fragments.refuse_words(fault, line)),
+        }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<CommandEvent, Fault> {
+        let (keyword, value) = grammar::parse_line(line, self.depth_max).ok_or(Fault::TrailingBytes)?;
+        let local = keyword.eq_ignore_ascii_case(b"LOCAL_MAILBOX");
+        let is_mailbox = local || keyword.eq_ignore_ascii_case(b"MAILBOX");
+        Ok(match self.fragments.verb() {
+            Some(Verb::Apply) if keyword.eq_ignore_ascii_case(b"MESSAGE") => {
+                self.end = Some(Box::default());
+                CommandEvent::Begin(Streaming::Message)
+            }
+            Some(Verb::Apply) if is_mailbox => CommandEvent::Begin(Streaming::Mailbox {
+                line: self.whole_mailbox(&value)?,
+                local,
+            }),
+            Some(Verb::Restore) if is_mailbox => CommandEvent::Begin(Streaming::Restore {
+                line: self.whole_mailbox(&value)?,
+                local,
+            }),
+            Some(Verb::Apply) => CommandEvent::Command(Command::Apply(apply::apply(&keyword, &value))),
+            Some(Verb::Restore) => {
+                CommandEvent::Command(Command::RestoreUnknown(Text::from(keyword.to_ascii_uppercase())))
+            }
+            _ => CommandEvent::Command(Command::Get(get::get(&keyword, &value))),
+        })
+    }
+
+    /// A `MAILBOX` line that streams nothing begins and ends at once.
+    fn whole_mailbox(&mut self, value: &Value<'_>) -> Result<Box<MailboxLine>, Fault> {
+        let line = mailbox::mailbox(Fields::of(value))?;
+        self.end = Some(Box::default());
+        Ok(Box::new(line))
+    }
+
+    fn open_records(&self, head: &[u8]) -> Result<CommandEvent, Fault> {
+        let (keyword, pairs) = grammar::parse_open_line(head, self.depth_max).ok_or(Fault::TrailingBytes)?;
+        let local = keyword.eq_ignore_ascii_case(b"LOCAL_MAILBOX");
+        let line = mailbox::streaming_mailbox(&pairs, true)?;
+        Ok(CommandEvent::Begin(match self.fragments.verb() {
+            Some(Verb::Restore) => Streaming::Restore { line, local },
+            _ => Streaming::Mailbox { line, local },
+        }))
+    }
+
+    fn record(&self, element: &[u8]) -> Result<CommandEvent, Fault> {
+        super::record(element, self.depth_max).map(CommandEvent::Record)
+    }
+
+    fn tail(&self, tail: &[u8]) -> Result<CommandEvent, Fault> {
+        let pairs = grammar::parse_tail(tail, self.depth_max).ok_or(Fault::TrailingBytes)?;
+        mailbox::streaming_mailbox(&pairs, false).map(CommandEvent::End)
+    }
+}
+
+/// The typed head of a file whose size is already known.
+pub(super) fn file_head(head: &[u8], size: u64) -> Result<FileHead, Fault> {
+    let (partition, guid) = grammar::parse_file_head(head).ok_or(Fault::BadFileHead)?;
+    let guid = Guid::parse(&guid).ok_or(Fault::BadFileGuid)?;
+    Ok(FileHead {
+        partition: Text::copy_from(&partition),
+        guid,
+        size,
+    })
 }

@@ -5,7 +5,12 @@
 //! pushes more. Cutting the input anywhere changes nothing but how file bytes are portioned.
 
 mod command;
+mod fragment;
+pub(crate) mod head;
+mod input;
 mod reply;
+pub(crate) mod scan;
+mod skip;
 
 use bytes::Bytes;
 
@@ -13,7 +18,9 @@ pub use command::CommandDecoder;
 pub use reply::ReplyDecoder;
 
 use crate::command::{Command, FileHead, Streaming};
-use crate::fault::Malformed;
+use crate::convert::mailbox;
+use crate::fault::{Fault, Malformed};
+use crate::grammar;
 use crate::response::{Data, Final, StreamingData};
 use crate::{MailboxLine, Record};
 
@@ -70,4 +77,13 @@ pub enum ReplyEvent {
     Final(Final),
     /// The peer broke a rule; every further poll says the same.
     Fatal(Malformed),
+}
+
+/// An element of `RECORD` whose end has been found.
+fn record(element: &[u8], depth_max: usize) -> Result<Record, Fault> {
+    let element = element.trim_ascii_start();
+    match grammar::record::eager(element) {
+        Some((taken, record)) if taken == element.len() => Ok(record),
+        _ => mailbox::record(&grammar::parse_value(element, depth_max).ok_or(Fault::TrailingBytes)?),
+    }
 }

@@ -1,0 +1,230 @@
+//! The grammar of values, over bytes that are complete.
+//!
+//! The decoders hand whole lines and list elements to these parsers; what may still grow never gets here. Values
+//! borrow from the bytes, strings with escapes excepted. `[CS-DLIST]`
+
+pub mod record;
+
+use std::borrow::Cow;
+
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take, take_while, take_while1};
+use nom::character::complete::{char, digit1};
+use nom::combinator::{eof, map, map_opt, map_res, opt, recognize, value as as_value, verify};
+use nom::multi::{fold_many0, many0};
+use nom::sequence::{delimited, preceded, separated_pair, terminated};
+use nom::{IResult, Parser};
+
+use crate::decode::scan::{in_atom, is_space};
+
+/// A value of a line.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Value<'a> {
+    /// Unquoted `NIL`.
+    Nil,
+    /// An atom, a flag, a quoted string or a literal.
+    Text(Cow<'a, [u8]>),
+    /// `(...)`
+    List(Vec<Value<'a>>),
+    /// `%(...)`
+    KvList(Vec<Pair<'a>>),
+    /// `%{...}` and its bytes.
+    File(File<'a>),
+}
+
+/// A key and its value.
+pub type Pair<'a> = (Cow<'a, [u8]>, Value<'a>);
+
+/// A file literal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct File<'a> {
+    /// Partition name.
+    pub partition: Cow<'a, [u8]>,
+    /// GUID as sent.
+    pub guid: Cow<'a, [u8]>,
+    /// The bytes; their number is what the head announced.
+    pub bytes: &'a [u8],
+}
+
+type Parsed<'a, T> = IResult<&'a [u8], T>;
+
+/// `ws = *( SP / HTAB / VT / FF / CR / LF )`
+fn ws(input: &[u8]) -> Parsed<'_, &[u8]> {
+    take_while(is_space)(input)
+}
+
+/// `atom = 1*<any byte except ws, "(", ")", DQUOTE>`; where it begins, not an 8-bit byte or `{` either.
+fn atom(input: &[u8]) -> Parsed<'_, &[u8]> {
+    verify(take_while1(in_atom), |text: &[u8]| {
+        !matches!(text[0], b'{' | 0x80..)
+    })
+    .parse(input)
+}
+
+/// `quoted = DQUOTE *( <any byte except DQUOTE, "\", CR, LF> / "\" <any byte> ) DQUOTE`
+fn quoted(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
+    let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n');
+    let (rest, first) = preceded(char('"'), take_while(plain)).parse(input)?;
+    if let Some((b'"', rest)) = rest.split_first() {
+        return Ok((rest, Cow::Borrowed(first)));
+    }
+    let escaped = preceded(char('\\'), take(1usize));
+    let part = alt((escaped, take_while1(plain)));
+    let all = fold_many0(
+        part,
+        || first.to_vec(),
+        |mut all: Vec<u8>, part: &[u8]| {
+            all.extend_from_slice(part);
+            all
+        },
+    );
+    terminated(map(all, Cow::Owned), char('"')).parse(rest)
+}
+
+/// `number = 1*DIGIT`
+fn number(input: &[u8]) -> Parsed<'_, usize> {
+    map_res(map_res(digit1, std::str::from_utf8), str::parse).parse(input)
+}
+
+/// `literal = "{" number ["+"] "}" CRLF <number bytes>`
+fn literal(input: &[u8]) -> Parsed<'_, &[u8]> {
+    let (rest, size) = delimited(
+        char('{'),
+        terminated(number, opt(char('+'))),
+        tag("}\r\n".as_bytes()),
+    )
+    .parse(input)?;
+    take(size)(rest)
+}
+
+/// `string = atom / quoted / literal`
+fn string(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
+    alt((quoted, map(literal, Cow::Borrowed), map(atom, Cow::Borrowed))).parse(input)
+}
+
+/// `key = string`
+fn key(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
+    string(input)
+}
+
+/// `nil = "NIL"`, in capitals and not part of a longer atom
+fn nil(input: &[u8]) -> Parsed<'_, &[u8]> {
+    verify(take_while1(in_atom), |text: &[u8]| text == b"NIL").parse(input)
+}
+
+/// `file-head = "%{" string SP string SP number "}" [CR] LF`
+fn file_head_parts(input: &[u8]) -> Parsed<'_, (Cow<'_, [u8]>, Cow<'_, [u8]>, usize)> {
+    let names = separated_pair(string, char(' '), string);
+    let parts = map(
+        separated_pair(names, char(' '), number),
+        |((partition, guid), size)| (partition, guid, size),
+    );
+    let close = (char('}'), opt(char('\r')), char('\n'));
+    delimited(tag("%{".as_bytes()), parts, close).parse(input)
+}
+
+/// `file = file-head <number bytes>`
+fn file(input: &[u8]) -> Parsed<'_, File<'_>> {
+    let (rest, (partition, guid, size)) = file_head_parts(input)?;
+    map(take(size), |bytes| File {
+        partition: partition.clone(),
+        guid: guid.clone(),
+        bytes,
+    })
+    .parse(rest)
+}
+
+/// `list = "(" ws *( value ws ) ")"`; white space may be left out where a token ends by itself
+fn list(depth: usize) -> impl Fn(&[u8]) -> Parsed<'_, Vec<Value<'_>>> {
+    move |input| {
+        let items = many0(terminated(value(depth), ws));
+        delimited((char('('), ws), items, char(')')).parse(input)
+    }
+}
+
+/// `kvlist = "%(" pairs ")"`
+fn kvlist(depth: usize) -> impl Fn(&[u8]) -> Parsed<'_, Vec<Pair<'_>>> {
+    move |input| delimited(tag("%(".as_bytes()), pairs(depth), char(')')).parse(input)
+}
+
+/// `pairs = ws *( key ws value ws )`
+fn pairs(depth: usize) -> impl Fn(&[u8]) -> Parsed<'_, Vec<Pair<'_>>> {
+    move |input| {
+        let pair = (terminated(key, ws), terminated(value(depth), ws));
+        preceded(ws, many0(pair)).parse(input)
+    }
+}
+
+/// `value = nil / list / kvlist / file / string`; an atom that begins with `%` is no value
+fn value(depth: usize) -> impl Fn(&[u8]) -> Parsed<'_, Value<'_>> {
+    move |input| match (input, depth.checked_sub(1)) {
+        ([b'(', ..], Some(inner)) => map(list(inner), Value::List).parse(input),
+        ([b'%', b'(', ..], Some(inner)) => map(kvlist(inner), Value::KvList).parse(input),
+        ([b'%', b'{', ..], _) => map(file, Value::File).parse(input),
+        ([b'(' | b'%', ..], _) => Err(nom::Err::Error(nom::error::Error::new(
+            input,
+            nom::error::ErrorKind::Alt,
+        ))),
+        _ => alt((as_value(Value::Nil, nil), map(string, Value::Text))).parse(input),
+    }
+}
+
+/// `line-end = [CR] LF`
+fn line_end(input: &[u8]) -> Parsed<'_, &[u8]> {
+    recognize((opt(char('\r')), char('\n'))).parse(input)
+}
+
+/// `verb = 1*<any byte except ws, "(", ")", DQUOTE>`
+fn verb(input: &[u8]) -> Parsed<'_, &[u8]> {
+    terminated(take_while1(in_atom), ws).parse(input)
+}
+
+/// One value that is the whole input, white space around it allowed. `depth_max` bounds lists inside lists.
+pub fn parse_value(input: &[u8], depth_max: usize) -> Option<Value<'_>> {
+    complete(delimited(ws, value(depth_max), ws), input)
+}
+
+/// `command = verb ws key ws value line-end`; also a data line, whose verb is `*`.
+pub fn parse_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Value<'_>)> {
+    let line = preceded(
+        verb,
+        (terminated(key, ws), terminated(value(depth_max), line_end)),
+    );
+    complete(line, input)
+}
+
+/// `open-line = verb ws key ws "%(" pairs`: a line up to where one of its values begins to stream.
+pub(crate) fn parse_open_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Vec<Pair<'_>>)> {
+    let open = preceded(
+        verb,
+        (
+            terminated(key, ws),
+            preceded(tag("%(".as_bytes()), pairs(depth_max)),
+        ),
+    );
+    complete(open, input)
+}
+
+/// `tail = [ pairs ")" ] line-end`: a line behind its streaming list.
+pub(crate) fn parse_tail(input: &[u8], depth_max: usize) -> Option<Vec<Pair<'_>>> {
+    let keyed = terminated(pairs(depth_max), (char(')'), line_end));
+    let tail = alt((map(line_end, |_| Vec::new()), keyed));
+    complete(tail, input)
+}
+
+/// The head of a file at the end of `input`: `ws file-head`, for a data line with its verb and key before it.
+pub(crate) fn parse_file_head(input: &[u8]) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+    let head = map(file_head_parts, |(partition, guid, _)| (partition, guid));
+    let data_line = map_opt((verb, key, ws), |(word, _, _)| (word == b"*").then_some(()));
+    complete(preceded((opt(data_line), ws), head), input)
+}
+
+fn complete<'a, T>(
+    parser: impl Parser<&'a [u8], Output = T, Error = nom::error::Error<&'a [u8]>>,
+    input: &'a [u8],
+) -> Option<T> {
+    terminated(parser, eof)
+        .parse(input)
+        .ok()
+        .map(|(_, output)| output)
+}
