@@ -1,2 +1,6 @@
 //! The tokio driver: sockets, deflate, SASL, deadlines, configuration. Moves bytes and tickets, decides nothing.
 #![forbid(unsafe_code)]
+
+pub mod address;
+pub mod config;
+pub mod secret;
