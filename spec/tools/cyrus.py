@@ -140,14 +140,43 @@ class Cyrus:
                 time.sleep(0.1)
         raise RuntimeError("Cyrus %s does not come up: see %s" % (self.version, log.name))
 
+    def reconfigure(self, old, new):
+        """Change a line of imapd.conf and restart."""
+        self.stop()
+        conf = self.dir / "imapd.conf"
+        conf.write_text(conf.read_text().replace(old, new))
+        return self.start(fresh=False)
+
     def stop(self):
+        """End the server this object or an earlier run started, and wait for it."""
         f = self.dir / "spec.pid"
-        if f.exists():
-            try:
-                os.kill(int(f.read_text()), signal.SIGTERM)
-            except ProcessLookupError:
-                pass
-            f.unlink()
+        if not f.exists():
+            return
+        pid = int(f.read_text())
+        f.unlink()
+        try:
+            os.kill(pid, signal.SIGTERM)
+            for n in range(60):
+                try:
+                    os.waitpid(pid, os.WNOHANG)     # when it is our child
+                except ChildProcessError:
+                    pass
+                os.kill(pid, 0)
+                time.sleep(0.1)
+                if n == 40:     # it leads a process group of its own
+                    os.killpg(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        # its children keep the listening sockets until their last connection ends
+        for port in (self.imap, self.csync):
+            for _ in range(50):
+                with socket.socket() as s:
+                    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                    try:
+                        s.bind(("127.0.0.1", port))
+                        break
+                    except OSError:
+                        time.sleep(0.1)
 
 
 def main():

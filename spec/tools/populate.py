@@ -74,7 +74,7 @@ def alice(c):
     a.append("INBOX.Work", message(1), "\\Seen")
     a.append("INBOX.Work.Deep.Nested", message(9, b".\r\n..\r\nOK success\r\n* MAILBOX %(\r\n) {3+}\r\n"))
     a.append("INBOX.with space", message(10), " ".join("kw%d" % k for k in range(45)))
-    a.append("INBOX.M&APw-ller", message(11), "\\Seen NIL $NIL")
+    a.append("INBOX.M&APw-ller", message(11), "\\Seen $NIL")
     # an expunged record, and one that stays
     a('SELECT "INBOX.with space"')
     a.append("INBOX.with space", message(12))
@@ -119,6 +119,11 @@ def others(c):
     s.cmd(b"EXIT")
 
 
+def nil_keyword(c):
+    """A keyword that no Cyrus pair can replicate; see [CS-DLIST-19]."""
+    Imap(c.imap, "alice").append("INBOX.M&APw-ller", message(13), "\\Seen NIL $NIL")
+
+
 def users(c):
     adm = Imap(c.imap, "cyrus")
     for u in ("alice", "bob"):
@@ -133,4 +138,6 @@ def populate(c):
 
 
 if __name__ == "__main__":
-    populate(Cyrus(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "master"))
+    server = Cyrus(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "master")
+    populate(server)
+    nil_keyword(server)
