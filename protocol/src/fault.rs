@@ -104,21 +104,27 @@ pub enum Fault {
     #[error("the mechanism name must be an atom, such as PLAIN")]
     InvalidMechanism,
 
-    /// No keyword behind `GET`, `APPLY` or `RESTORE`.
-    #[error("a keyword is missing: send VERB KEYWORD VALUE")]
+    /// No keyword behind `GET`, `APPLY` or `RESTORE`, or more than one blank before it.
+    #[error("a keyword must follow the verb and one space: VERB KEYWORD VALUE")]
     MissingKeyword,
     /// A list where a key belongs.
     #[error("a key must be an atom, a quoted string or a literal")]
     BadKey,
-    /// The line or the list ends where a value belongs.
+    /// The line ends where the value belongs, or a keyed list ends behind a key.
     #[error("a value is missing; send NIL for none")]
     MissingValue,
+    /// `)` where the value of the line belongs.
+    #[error("a value is missing; this `)` closes nothing")]
+    UnexpectedClose,
     /// The line ends inside a list.
     #[error("the line ends inside a list; close it with `)` on the same line")]
     UnclosedList,
     /// The line ends inside a quoted string.
     #[error("the line ends inside a quoted string; send line breaks in a literal")]
     LineEndInQuoted,
+    /// NUL in an atom or a quoted string.
+    #[error("NUL may stand only in a literal")]
+    Nul,
     /// Something between the value and the line end.
     #[error("only a line end may follow the value")]
     TrailingBytes,
@@ -134,12 +140,15 @@ pub enum Fault {
     /// `{` without `n}` or `n+}` and CRLF behind it.
     #[error("a literal begins `{{n+}}` CRLF or `{{n}}` CRLF, n in decimal digits")]
     BadLiteral,
-    /// A literal's head ended by LF alone.
-    #[error("the head of a literal must end with CRLF, not LF alone")]
-    LiteralBareLf,
+    /// Something else than CRLF behind a literal's head.
+    #[error("the head of a literal must end with CRLF")]
+    LiteralLineEnd,
     /// A file's head that is not `%{partition guid size}` CRLF.
     #[error("a file begins `%{{partition guid size}}` CRLF, with single spaces")]
     BadFileHead,
+    /// Something else than a line end behind a file's head.
+    #[error("the head of a file must end with CRLF")]
+    FileLineEnd,
     /// A file's GUID that is not forty hex digits.
     #[error("the GUID of a file must be 40 hex digits")]
     BadFileGuid,

@@ -14,7 +14,7 @@ pub(crate) fn apply(keyword: &[u8], argument: &Value<'_>) -> Apply {
         b"EXPUNGE" => Apply::Expunge {
             mboxname: fields.text("MBOXNAME"),
             uniqueid: fields.text("UNIQUEID"),
-            uids: fields.items("UID").and_then(uids),
+            uids: fields.items("UID").and_then(|items| uids(&items)),
         },
         b"RENAME" => rename(fields, false),
         b"LOCAL_RENAME" => rename(fields, true),
@@ -74,7 +74,7 @@ pub(crate) fn apply(keyword: &[u8], argument: &Value<'_>) -> Apply {
             userid: fields.text("USERID"),
         },
         b"FORCE" => Apply::Force,
-        b"CAPABILITIES" => Apply::Capabilities(items(argument).map(texts)),
+        b"CAPABILITIES" => Apply::Capabilities(items(argument).map(|items| texts(&items))),
         _ => Apply::Unknown(Text::from(keyword)),
     }
 }
@@ -83,14 +83,15 @@ fn reserve(fields: Fields<'_, '_>) -> Reserve {
     Reserve {
         partition: fields.text("PARTITION"),
         mboxnames: fields.texts("MBOXNAME"),
-        guids: fields.items("GUID").and_then(guids),
+        guids: fields.items("GUID").and_then(|items| guids(&items)),
     }
 }
 
 /// `None` when one of the items is not a UID.
-fn uids(items: &[Value<'_>]) -> Option<Vec<u32>> {
+fn uids(items: &[&Value<'_>]) -> Option<Vec<u32>> {
     items
         .iter()
+        .copied()
         .map(|item| u32::try_from(number(item)?).ok())
         .collect()
 }

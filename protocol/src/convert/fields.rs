@@ -56,13 +56,13 @@ impl<'v, 'a> Fields<'v, 'a> {
     }
 
     /// The items of a list; a single string, or NIL, counts as an empty one.
-    pub(crate) fn items(self, key: &str) -> Option<&'v [Value<'a>]> {
-        Some(items(self.get(key)?).unwrap_or(&[]))
+    pub(crate) fn items(self, key: &str) -> Option<Vec<&'v Value<'a>>> {
+        Some(items(self.get(key)?).unwrap_or_default())
     }
 
     /// The strings of a list, others left out.
     pub(crate) fn texts(self, key: &str) -> Option<Vec<Text>> {
-        Some(texts(self.items(key)?))
+        Some(texts(&self.items(key)?))
     }
 }
 
@@ -75,14 +75,15 @@ pub(crate) fn text(value: &Value<'_>) -> Option<Text> {
 }
 
 /// The strings among some values.
-pub(crate) fn texts(items: &[Value<'_>]) -> Vec<Text> {
-    items.iter().filter_map(text).collect()
+pub(crate) fn texts(items: &[&Value<'_>]) -> Vec<Text> {
+    items.iter().copied().filter_map(text).collect()
 }
 
-/// The items of a plain list.
-pub(crate) fn items<'v, 'a>(value: &'v Value<'a>) -> Option<&'v [Value<'a>]> {
+/// The items of a list, which of a keyed one are its values; `None` when the value is no list. `[CS-DLIST-12]`
+pub(crate) fn items<'v, 'a>(value: &'v Value<'a>) -> Option<Vec<&'v Value<'a>>> {
     match value {
-        Value::List(items) => Some(items),
+        Value::List(items) => Some(items.iter().collect()),
+        Value::KvList(pairs) => Some(pairs.iter().map(|(_, value)| value).collect()),
         _ => None,
     }
 }
@@ -115,8 +116,8 @@ pub(crate) fn guid(value: &Value<'_>) -> Option<Guid> {
 }
 
 /// The GUIDs of a list; `None` when one of them is none.
-pub(crate) fn guids(items: &[Value<'_>]) -> Option<Vec<Guid>> {
-    items.iter().map(guid).collect()
+pub(crate) fn guids(items: &[&Value<'_>]) -> Option<Vec<Guid>> {
+    items.iter().copied().map(guid).collect()
 }
 
 fn decimal(digits: &[u8]) -> Option<u64> {

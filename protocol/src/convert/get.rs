@@ -12,8 +12,8 @@ pub(crate) fn get(keyword: &[u8], argument: &Value<'_>) -> Get {
     match keyword.as_slice() {
         b"USER" => Get::User(text(argument)),
         b"META" => Get::Meta(text(argument)),
-        b"MAILBOXES" => Get::Mailboxes(items(argument).map(texts)),
-        b"UNIQUEIDS" => Get::Uniqueids(items(argument).map(texts)),
+        b"MAILBOXES" => Get::Mailboxes(items(argument).map(|items| texts(&items))),
+        b"UNIQUEIDS" => Get::Uniqueids(items(argument).map(|items| texts(&items))),
         b"FULLMAILBOX" => Get::FullMailbox(text(argument)),
         b"QUOTA" => Get::Quota(text(argument)),
         b"ANNOTATION" => Get::Annotation(text(argument)),

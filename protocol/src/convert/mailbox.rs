@@ -39,10 +39,13 @@ pub(crate) fn mailbox(fields: Fields<'_, '_>) -> Result<MailboxLine, Fault> {
         createdmodseq: fields.u64("CREATEDMODSEQ"),
         foldermodseq: fields.u64("FOLDERMODSEQ"),
         deletedmodseq: fields.u64("DELETEDMODSEQ"),
-        annotations: fields.items("ANNOTATIONS").map(annotations).transpose()?,
+        annotations: fields
+            .items("ANNOTATIONS")
+            .map(|items| annotations(&items))
+            .transpose()?,
         userflags: fields
             .items("USERFLAGS")
-            .map(|items| items.iter().filter_map(flag).collect()),
+            .map(|items| items.into_iter().filter_map(flag).collect()),
         since_modseq: fields.u64("SINCE_MODSEQ"),
         since_crc: fields.u32("SINCE_CRC"),
         since_crc_annot: fields.u32("SINCE_CRC_ANNOT"),
@@ -79,7 +82,7 @@ pub(crate) fn record(element: &Value<'_>) -> Result<Record, Fault> {
         last_updated: fields
             .date("LAST_UPDATED")
             .ok_or(Fault::MissingKey("LAST_UPDATED"))?,
-        flags: flags(fields.items("FLAGS").ok_or(Fault::MissingKey("FLAGS"))?),
+        flags: flags(&fields.items("FLAGS").ok_or(Fault::MissingKey("FLAGS"))?),
         internaldate: fields
             .date("INTERNALDATE")
             .ok_or(Fault::MissingKey("INTERNALDATE"))?,
@@ -87,16 +90,16 @@ pub(crate) fn record(element: &Value<'_>) -> Result<Record, Fault> {
         guid: fields.guid("GUID").ok_or(Fault::MissingKey("GUID"))?,
         annotations: fields
             .items("ANNOTATIONS")
-            .map(annotations)
+            .map(|items| annotations(&items))
             .transpose()?
             .unwrap_or_default(),
     })
 }
 
 /// System flags in either case, keywords as sent; unknown system flags are dropped.
-fn flags(items: &[Value<'_>]) -> Flags {
+fn flags(items: &[&Value<'_>]) -> Flags {
     let mut flags = Flags::default();
-    for name in items.iter().filter_map(flag) {
+    for name in items.iter().copied().filter_map(flag) {
         if name.first() != Some(&b'\\') {
             flags.keywords.push(name);
         } else if let Some((flag, _)) = SystemFlags::ALL
@@ -118,8 +121,8 @@ fn flag(item: &Value<'_>) -> Option<Text> {
     }
 }
 
-fn annotations(items: &[Value<'_>]) -> Result<Vec<Annotation>, Fault> {
-    items.iter().map(annotation).collect()
+fn annotations(items: &[&Value<'_>]) -> Result<Vec<Annotation>, Fault> {
+    items.iter().copied().map(annotation).collect()
 }
 
 /// All four keys are required.

@@ -15,13 +15,13 @@ use crate::response::{Code, Data, Final, Sieve};
 /// A GUID list with something else in it, a mailbox annotation without one of its keys.
 pub(crate) fn data(name: &[u8], value: &Value<'_>) -> Result<Data, Fault> {
     let fields = Fields::of(value);
-    let list = items(value).unwrap_or(&[]);
+    let list = || items(value).unwrap_or_default();
     Ok(match name {
         b"MAILBOX" => Data::Mailbox(Box::new(mailbox(fields)?)),
         b"MESSAGE" => Data::MessageNil,
         b"QUOTA" => Data::Quota(quota(fields)),
         b"SEEN" => Data::Seen(seen(fields)),
-        b"LSUB" => Data::Lsub(texts(list)),
+        b"LSUB" => Data::Lsub(texts(&list())),
         b"SIEVE" => Data::Sieve(Sieve {
             userid: fields.text("USERID"),
             filename: fields.text("FILENAME"),
@@ -36,8 +36,8 @@ pub(crate) fn data(name: &[u8], value: &Value<'_>) -> Result<Data, Fault> {
             userid: fields.text("USERID"),
             value: fields.text("VALUE"),
         },
-        b"MISSING" => Data::Missing(guids(list).ok_or(Fault::BadGuid)?),
-        b"ENABLED" => Data::Enabled(texts(list)),
+        b"MISSING" => Data::Missing(guids(&list()).ok_or(Fault::BadGuid)?),
+        b"ENABLED" => Data::Enabled(texts(&list())),
         _ => Data::Unknown(Text::copy_from(name)),
     })
 }

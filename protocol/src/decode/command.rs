@@ -19,8 +19,10 @@ use crate::{Guid, MailboxLine, Text};
 pub struct CommandDecoder {
     fragments: Fragmenter,
     depth_max: usize,
-    /// The `End` of a line that began and ended in one.
-    end: Option<Box<MailboxLine>>,
+    /// The event behind one that told two things.
+    next: Option<CommandEvent>,
+    /// Whether a `Begin` was said of the current line.
+    begun: bool,
 }
 
 impl CommandDecoder {
@@ -30,7 +32,8 @@ impl CommandDecoder {
         CommandDecoder {
             fragments: Fragmenter::new(Dialect::Commands, limits),
             depth_max,
-            end: None,
+            next: None,
+            begun: false,
         }
     }
 
@@ -57,9 +60,16 @@ impl CommandDecoder {
 
     /// The next event.
     pub fn poll(&mut self) -> CommandEvent {
-        if let Some(line) = self.end.take() {
-            return CommandEvent::End(line);
+        let event = self.next.take().unwrap_or_else(|| self.advance());
+        match event {
+            CommandEvent::Begin(_) => self.begun = true,
+            CommandEvent::End(_) | CommandEvent::Bad(_) | CommandEvent::Command(_) => self.begun = false,
+            _ => {}
         }
+        event
+    }
+
+    fn advance(&mut self) -> CommandEvent {
         loop {
             let event = match self.fragments.next() {
                 Fragment::NeedMore => return CommandEvent::NeedMore,
@@ -74,7 +84,7 @@ impl CommandDecoder {
                 Fragment::Record(record) => return CommandEvent::Record(record),
                 Fragment::Element { record: false, .. } => continue,
                 Fragment::Element { bytes, .. } => self.record(&bytes),
-                Fragment::File { head, size } => file_head(&head, size).map(CommandEvent::File),
+                Fragment::File { head, size, guid_at } => return self.file(&head, size, guid_at),
                 Fragment::FileData(bytes) => return CommandEvent::FileData(bytes),
                 Fragment::FileEnd => return CommandEvent::FileEnd,
                 Fragment::Tail(tail) => self.tail(&tail),
@@ -98,7 +108,7 @@ impl CommandDecoder {
         let is_mailbox = local || keyword.eq_ignore_ascii_case(b"MAILBOX");
         Ok(match self.fragments.verb() {
             Some(Verb::Apply) if keyword.eq_ignore_ascii_case(b"MESSAGE") => {
-                self.end = Some(Box::default());
+                self.next = Some(CommandEvent::End(Box::default()));
                 CommandEvent::Begin(Streaming::Message)
             }
             Some(Verb::Apply) if is_mailbox => CommandEvent::Begin(Streaming::Mailbox {
@@ -120,7 +130,7 @@ impl CommandDecoder {
     /// A `MAILBOX` line that streams nothing begins and ends at once.
     fn whole_mailbox(&mut self, value: &Value<'_>) -> Result<Box<MailboxLine>, Fault> {
         let line = mailbox::mailbox(Fields::of(value))?;
-        self.end = Some(Box::default());
+        self.next = Some(CommandEvent::End(Box::default()));
         Ok(Box::new(line))
     }
 
@@ -132,6 +142,18 @@ impl CommandDecoder {
             Some(Verb::Restore) => Streaming::Restore { line, local },
             _ => Streaming::Mailbox { line, local },
         }))
+    }
+
+    /// A file that stands for the whole list is taken like a list of one.
+    fn file(&mut self, head: &[u8], size: u64, guid_at: usize) -> CommandEvent {
+        match file_head(head, size) {
+            Ok(head) if self.begun => CommandEvent::File(head),
+            Ok(head) => {
+                self.next = Some(CommandEvent::File(head));
+                CommandEvent::Begin(Streaming::Message)
+            }
+            Err(fault) => CommandEvent::Bad(self.fragments.refuse_at(guid_at, fault)),
+        }
     }
 
     fn record(&self, element: &[u8]) -> Result<CommandEvent, Fault> {

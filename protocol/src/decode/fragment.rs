@@ -40,6 +40,7 @@ pub(super) enum Fragment {
     File {
         head: Bytes,
         size: u64,
+        guid_at: usize,
     },
     FileData(Bytes),
     FileEnd,
@@ -128,8 +129,13 @@ impl Fragmenter {
 
     /// Refuses the unit that was just returned. Its line is skipped unless it has ended with the unit.
     pub(super) fn refuse(&mut self, kind: Fault) -> Malformed {
+        self.refuse_at(0, kind)
+    }
+
+    /// As [`Fragmenter::refuse`], for a fault some bytes into the unit.
+    pub(super) fn refuse_at(&mut self, offset: usize, kind: Fault) -> Malformed {
         let malformed = Malformed {
-            at: self.unit_at,
+            at: self.unit_at + offset as u64,
             verb: self.verb(),
             kind,
         };
@@ -278,9 +284,9 @@ impl Fragmenter {
                 self.input.carry(taken);
                 None
             }
-            Step::Fault(kind, from) => {
+            Step::Fault { kind, back, from } => {
                 self.input.drop_bytes(taken);
-                Some(self.bad(kind, from))
+                Some(self.bad_before(back, kind, from))
             }
             Step::Stop(stop) => self.stop(taken, stop),
         }
@@ -318,10 +324,14 @@ impl Fragmenter {
                 record: self.scanner.in_records(),
             }),
             Stop::ListEnd => None,
-            Stop::File { size } => {
+            Stop::File { size, guid_at } => {
                 self.streaming = true;
                 self.mode = Mode::File { left: size };
-                Some(Fragment::File { head: unit, size })
+                Some(Fragment::File {
+                    head: unit,
+                    size,
+                    guid_at,
+                })
             }
             Stop::Line => {
                 let tail = self.streaming;
@@ -350,21 +360,23 @@ impl Fragmenter {
     }
 
     fn bad(&mut self, kind: Fault, from: SkipFrom) -> Fragment {
+        self.bad_before(0, kind, from)
+    }
+
+    fn bad_before(&mut self, back: usize, kind: Fault, from: SkipFrom) -> Fragment {
         self.input.drop_unit();
-        if kind == Fault::Unskippable {
-            self.fatal(kind.clone());
-            return Fragment::Fatal(Malformed {
-                at: self.line_at,
-                verb: self.verb(),
-                kind,
-            });
-        }
-        self.mode = Mode::Skip(Skip::new(from));
-        Fragment::Bad(Malformed {
-            at: self.line_at,
+        let fatal = kind == Fault::Unskippable;
+        let malformed = Malformed {
+            at: self.line_at.saturating_sub(back as u64),
             verb: self.verb(),
             kind,
-        })
+        };
+        if fatal {
+            self.mode = Mode::Fatal(malformed.clone());
+            return Fragment::Fatal(malformed);
+        }
+        self.mode = Mode::Skip(Skip::new(from));
+        Fragment::Bad(malformed)
     }
 
     fn skip(&mut self) {

@@ -1,7 +1,7 @@
 //! The first words of a line, which tell how the rest is read.
 
 use super::fragment::streams_of_data;
-use super::scan::{Streams, in_atom, is_space};
+use super::scan::{Streams, in_atom};
 use crate::fault::{Fault, Verb};
 
 /// Which side's lines these are.
@@ -75,7 +75,6 @@ impl Head {
                     }
                 }
                 State::First => self.first_word(byte),
-                State::Star if byte == b' ' => None,
                 State::Star if in_atom(byte) => {
                     self.word.clear();
                     self.word.push(byte);
@@ -117,8 +116,7 @@ impl Head {
         }
         self.verb = Verb::parse(&self.word);
         Some(match self.verb {
-            Some(verb) if verb.takes_value() && is_space(delimiter) => Line::Value(Streams::Undecided(verb)),
-            Some(verb) if verb.takes_value() => Line::Bad(Fault::MissingKeyword),
+            Some(verb) if verb.takes_value() => Line::Value(Streams::Undecided(verb)),
             Some(_) => Line::Words,
             None if is_tag(&self.word) && delimiter == b' ' => Line::Words,
             None => Line::Bad(Fault::UnknownCommand),

@@ -61,7 +61,7 @@ impl ReplyDecoder {
                 Fragment::Element { bytes, .. } => {
                     super::record(&bytes, self.depth_max).map(ReplyEvent::Record)
                 }
-                Fragment::File { head, size } => {
+                Fragment::File { head, size, .. } => {
                     file_head(&head, size).map(|head| ReplyEvent::Begin(StreamingData::Message(head)))
                 }
                 Fragment::FileData(bytes) => return ReplyEvent::FileData(bytes),

@@ -19,7 +19,7 @@ pub(super) enum Stop {
     /// Behind the `)` of a streaming list.
     ListEnd,
     /// Behind the head of a file.
-    File { size: u64 },
+    File { size: u64, guid_at: usize },
     /// Behind the line's LF.
     Line,
 }
@@ -29,8 +29,12 @@ pub(super) enum Step {
     /// All consumed; the unit goes on.
     More,
     Stop(Stop),
-    /// The fault's byte is not consumed, unless a payload or the byte behind `%` is what to skip next.
-    Fault(Fault, SkipFrom),
+    /// The fault lies `back` bytes before the first byte that is not consumed.
+    Fault {
+        kind: Fault,
+        back: usize,
+        from: SkipFrom,
+    },
 }
 
 /// What the line may stream, told by its keyword.
@@ -68,6 +72,8 @@ enum Expect {
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum State {
+    VerbGap,
+    KeywordStart,
     Gap,
     GapCr,
     Atom,
@@ -117,9 +123,14 @@ pub(crate) const fn is_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
+/// Space, TAB, VT, FF: what may stand between tokens.
+pub(crate) const fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | 0x0b | 0x0c)
+}
+
 /// Whether an atom goes on with this byte.
 pub(crate) const fn in_atom(byte: u8) -> bool {
-    !is_space(byte) && !matches!(byte, b'(' | b')' | b'"')
+    !is_space(byte) && !matches!(byte, b'(' | b')' | b'"' | 0)
 }
 
 /// [`in_atom`] for every byte.
@@ -145,6 +156,9 @@ pub(super) struct Scanner {
     stream_depth: usize,
     key: Key,
     key_at: usize,
+    /// Where in the unit the token at hand began.
+    word_at: usize,
+    guid_at: usize,
     token_len: usize,
     entries: usize,
     unit_len: usize,
@@ -161,19 +175,20 @@ impl Scanner {
             stream_depth: 0,
             key: Key::default(),
             key_at: 0,
+            word_at: 0,
+            guid_at: 0,
             token_len: 0,
             entries: 0,
             unit_len: 0,
         }
     }
 
-    /// At the keyword of a command (with [`Streams::Undecided`]) or at the value of a data line, `unit_len` bytes into
+    /// Behind the verb of a command (with [`Streams::Undecided`]) or at the value of a data line, `unit_len` bytes into
     /// the line.
     pub(super) fn start(&mut self, streams: Streams, unit_len: usize) {
-        self.state = State::Gap;
-        self.expect = match streams {
-            Streams::Undecided(_) => Expect::Keyword,
-            _ => Expect::TopValue,
+        (self.state, self.expect) = match streams {
+            Streams::Undecided(_) => (State::VerbGap, Expect::Keyword),
+            _ => (State::Gap, Expect::TopValue),
         };
         self.frames.clear();
         self.streams = streams;
@@ -246,7 +261,14 @@ impl Scanner {
         }
         self.unit_len = before + pos;
         if pos < bytes.len() {
-            return (pos, Step::Fault(self.too_long(), SkipFrom::Here));
+            return (
+                pos,
+                Step::Fault {
+                    kind: self.too_long(),
+                    back: 0,
+                    from: SkipFrom::Here,
+                },
+            );
         }
         (pos, Step::More)
     }
@@ -255,11 +277,16 @@ impl Scanner {
     fn token(&mut self, bytes: &[u8]) -> (usize, Option<Step>) {
         let byte = bytes[0];
         match self.state {
+            State::VerbGap if matches!(byte, b' ' | b'\t') => self.go(1, State::KeywordStart),
+            State::VerbGap => fault(Fault::MissingKeyword),
+            State::KeywordStart => self.keyword(byte),
             State::Gap => self.gap(byte),
-            State::GapCr if byte == b'\n' => fault(self.line_end_fault()),
-            State::GapCr => self.go(0, State::Gap),
+            State::GapCr if byte == b'\n' => fault_before(1, self.line_end_fault()),
+            State::GapCr => fault_before(1, Fault::LoneCr),
             State::Atom => self.atom(bytes),
             State::Quoted => self.quoted(bytes),
+            State::QuotedEscape if matches!(byte, b'\r' | b'\n') => fault(Fault::LineEndInQuoted),
+            State::QuotedEscape if byte == 0 => fault(Fault::Nul),
             State::QuotedEscape => {
                 self.collect(&bytes[..1]);
                 self.state = State::Quoted;
@@ -275,14 +302,14 @@ impl Scanner {
             | State::FileSize { .. }
             | State::FileClosed { .. }
             | State::FileCr { .. } => self.file(byte),
-            State::FileBody => (0, Some(Step::Fault(Fault::BadFileHead, SkipFrom::Here))),
+            State::FileBody => fault(Fault::BadFileHead),
             State::AfterValue => match byte {
                 b'\n' => (1, Some(Step::Stop(Stop::Line))),
                 b'\r' => self.go(1, State::AfterCr),
                 _ => fault(Fault::TrailingBytes),
             },
             State::AfterCr if byte == b'\n' => (1, Some(Step::Stop(Stop::Line))),
-            State::AfterCr => fault(Fault::LoneCr),
+            State::AfterCr => fault_before(1, Fault::LoneCr),
         }
     }
 
@@ -294,9 +321,18 @@ impl Scanner {
     fn line_end_fault(&self) -> Fault {
         match self.expect {
             Expect::Keyword => Fault::MissingKeyword,
-            Expect::TopValue | Expect::KeyedValue => Fault::MissingValue,
-            Expect::Item | Expect::Key => Fault::UnclosedList,
+            Expect::TopValue => Fault::MissingValue,
+            Expect::Item | Expect::Key | Expect::KeyedValue => Fault::UnclosedList,
             Expect::Partition | Expect::Guid | Expect::Size => Fault::BadFileHead,
+        }
+    }
+
+    /// At the first byte of a command's keyword.
+    fn keyword(&mut self, byte: u8) -> (usize, Option<Step>) {
+        match byte {
+            b'(' | b')' => fault(Fault::BadKey),
+            _ if is_space(byte) => fault(Fault::MissingKeyword),
+            _ => self.start_string(byte),
         }
     }
 
@@ -305,26 +341,25 @@ impl Scanner {
         match byte {
             b'\n' => return fault(self.line_end_fault()),
             b'\r' => return self.go(1, State::GapCr),
-            _ if is_space(byte) => return (1, None),
+            _ if is_blank(byte) => return (1, None),
             _ => {}
         }
-        let is_key = matches!(self.expect, Expect::Keyword | Expect::Key);
+        let is_key = self.expect == Expect::Key;
         if byte == b')' {
             return match self.expect {
                 Expect::Item | Expect::Key => self.close(),
-                Expect::Keyword => fault(Fault::MissingKeyword),
+                Expect::TopValue => fault(Fault::UnexpectedClose),
                 _ => fault(Fault::MissingValue),
             };
         }
         if byte == b'(' && is_key {
             return fault(Fault::BadKey);
         }
-        self.entries += 1;
-        if self.entries > self.limits.list_entries_max {
-            return fault(Fault::TooManyEntries {
-                max: self.limits.list_entries_max,
-            });
+        let max = self.limits.list_entries_max;
+        if self.entries >= max {
+            return fault(Fault::TooManyEntries { max });
         }
+        self.entries += 1;
         match byte {
             b'(' => self.open(Frame::List),
             b'%' if !is_key => self.go(1, State::Percent),
@@ -335,6 +370,7 @@ impl Scanner {
     /// The first byte of an atom, a quoted string or a literal.
     fn start_string(&mut self, byte: u8) -> (usize, Option<Step>) {
         self.token_len = 0;
+        self.word_at = self.unit_len;
         if matches!(self.expect, Expect::Keyword | Expect::Key) {
             self.key.len = 0;
             self.key_at = self.unit_len;
@@ -352,6 +388,7 @@ impl Scanner {
                 },
             ),
             0x80.. => fault(Fault::EightBitStart),
+            0 => fault(Fault::Nul),
             _ => self.go(0, State::Atom),
         }
     }
@@ -365,7 +402,11 @@ impl Scanner {
     fn count_token(&mut self, more: usize) -> Option<Step> {
         self.token_len += more;
         let max = self.limits.word_bytes_max;
-        (self.token_len > max).then_some(Step::Fault(Fault::WordTooLong { max }, SkipFrom::Here))
+        (self.token_len > max).then_some(Step::Fault {
+            kind: Fault::WordTooLong { max },
+            back: self.token_len - max,
+            from: SkipFrom::Here,
+        })
     }
 
     fn atom(&mut self, bytes: &[u8]) -> (usize, Option<Step>) {
@@ -377,15 +418,15 @@ impl Scanner {
         if let Some(step) = self.count_token(run) {
             return (run, Some(step));
         }
-        if run == bytes.len() {
-            (run, None)
-        } else {
-            (run, self.string_done())
+        match bytes.get(run) {
+            None => (run, None),
+            Some(0) => (run, fault(Fault::Nul).1),
+            Some(_) => (run, self.string_done()),
         }
     }
 
     fn quoted(&mut self, bytes: &[u8]) -> (usize, Option<Step>) {
-        let stop = |b: &u8| matches!(b, b'"' | b'\\' | b'\r' | b'\n');
+        let stop = |b: &u8| matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0);
         let run = bytes.iter().position(stop).unwrap_or(bytes.len());
         self.collect(&bytes[..run]);
         if let Some(step) = self.count_token(run) {
@@ -395,7 +436,8 @@ impl Scanner {
             None => (run, None),
             Some(b'"') => (run + 1, self.string_done()),
             Some(b'\\') => self.go(run + 1, State::QuotedEscape),
-            Some(_) => (run, Some(Step::Fault(Fault::LineEndInQuoted, SkipFrom::Here))),
+            Some(0) => (run, fault(Fault::Nul).1),
+            Some(_) => (run, fault(Fault::LineEndInQuoted).1),
         }
     }
 
@@ -436,10 +478,9 @@ impl Scanner {
                 b'}',
             ) => self.go(1, State::LiteralClosed { size }),
             (State::LiteralClosed { size }, b'\r') => self.go(1, State::LiteralCr { size }),
-            (State::LiteralClosed { size }, b'\n') if size <= SKIPPABLE_BYTES_MAX => (
-                1,
-                Some(Step::Fault(Fault::LiteralBareLf, SkipFrom::Payload(size))),
-            ),
+            (State::LiteralClosed { size }, b'\n') if size <= SKIPPABLE_BYTES_MAX => {
+                fault_behind(Fault::LiteralLineEnd, size)
+            }
             (State::LiteralCr { size }, b'\n') => self.literal_begins(size),
             (State::LiteralBody { left }, _) => {
                 let taken = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len());
@@ -448,6 +489,7 @@ impl Scanner {
                 self.state = State::LiteralBody { left };
                 (taken, if left == 0 { self.string_done() } else { None })
             }
+            (State::LiteralClosed { .. } | State::LiteralCr { .. }, _) => fault(Fault::LiteralLineEnd),
             _ => fault(Fault::BadLiteral),
         }
     }
@@ -457,19 +499,13 @@ impl Scanner {
         let max = self.limits.literal_bytes_max;
         let room = self.unit_max().saturating_sub(self.unit_len + 1) as u64;
         if size > SKIPPABLE_BYTES_MAX {
-            return (1, Some(Step::Fault(Fault::Unskippable, SkipFrom::Here)));
+            return fault_before(self.unit_len - self.word_at - 1, Fault::Unskippable);
         }
         if size > max {
-            return (
-                1,
-                Some(Step::Fault(
-                    Fault::LiteralTooLong { size, max },
-                    SkipFrom::Payload(size),
-                )),
-            );
+            return fault_behind(Fault::LiteralTooLong { size, max }, size);
         }
         if size > room {
-            return (1, Some(Step::Fault(self.too_long(), SkipFrom::Payload(size))));
+            return fault_behind(self.too_long(), size);
         }
         self.state = State::LiteralBody { left: size };
         (1, if size == 0 { self.string_done() } else { None })
@@ -478,7 +514,14 @@ impl Scanner {
     fn percent(&mut self, byte: u8) -> (usize, Option<Step>) {
         match byte {
             b'(' => self.open(Frame::Keyed),
-            b'{' if !self.file_allowed() => (0, Some(Step::Fault(Fault::FileOutOfPlace, SkipFrom::Percent))),
+            b'{' if !self.file_allowed() => (
+                0,
+                Some(Step::Fault {
+                    kind: Fault::FileOutOfPlace,
+                    back: 1,
+                    from: SkipFrom::Percent,
+                }),
+            ),
             b'{' => {
                 self.expect = Expect::Partition;
                 self.go(1, State::FileToken)
@@ -489,7 +532,7 @@ impl Scanner {
 
     fn file_allowed(&self) -> bool {
         match self.streams {
-            Streams::Files => self.in_stream(),
+            Streams::Files => self.in_stream() || self.frames.is_empty(),
             Streams::File => self.frames.is_empty(),
             _ => false,
         }
@@ -498,13 +541,16 @@ impl Scanner {
     fn file(&mut self, byte: u8) -> (usize, Option<Step>) {
         match (self.state, byte) {
             (State::FileToken, _) if in_atom(byte) || byte == b'"' => self.start_string(byte),
-            (State::FileSpace, b' ') if self.expect == Expect::Size => self.go(
-                1,
-                State::FileSize {
-                    size: 0,
-                    digits: false,
-                },
-            ),
+            (State::FileSpace, b' ') if self.expect == Expect::Size => {
+                self.word_at = self.unit_len + 1;
+                self.go(
+                    1,
+                    State::FileSize {
+                        size: 0,
+                        digits: false,
+                    },
+                )
+            }
             (State::FileSpace, b' ') => self.go(1, State::FileToken),
             (State::FileSize { size, .. }, b'0'..=b'9') => self.go(
                 1,
@@ -518,15 +564,21 @@ impl Scanner {
             (State::FileClosed { size } | State::FileCr { size }, b'\n') => {
                 let max = self.limits.file_bytes_max;
                 self.state = State::FileBody;
-                let step = if size > SKIPPABLE_BYTES_MAX {
-                    Step::Fault(Fault::Unskippable, SkipFrom::Here)
+                if size > SKIPPABLE_BYTES_MAX {
+                    fault_before(self.unit_len - self.word_at, Fault::Unskippable)
                 } else if size > max {
-                    Step::Fault(Fault::FileTooLong { size, max }, SkipFrom::Payload(size))
+                    fault_behind(Fault::FileTooLong { size, max }, size)
                 } else {
-                    Step::Stop(Stop::File { size })
-                };
-                (1, Some(step))
+                    (
+                        1,
+                        Some(Step::Stop(Stop::File {
+                            size,
+                            guid_at: self.guid_at,
+                        })),
+                    )
+                }
             }
+            (State::FileClosed { .. } | State::FileCr { .. }, _) => fault(Fault::FileLineEnd),
             _ => fault(Fault::BadFileHead),
         }
     }
@@ -607,6 +659,7 @@ impl Scanner {
                 return None;
             }
             Expect::Guid => {
+                self.guid_at = self.word_at;
                 self.expect = Expect::Size;
                 self.state = State::FileSpace;
                 return None;
@@ -633,8 +686,33 @@ impl Scanner {
     }
 }
 
+/// A fault at the byte at hand.
 fn fault(kind: Fault) -> (usize, Option<Step>) {
-    (0, Some(Step::Fault(kind, SkipFrom::Here)))
+    fault_before(0, kind)
+}
+
+/// A fault that lies some bytes before the one at hand, which is not consumed.
+fn fault_before(back: usize, kind: Fault) -> (usize, Option<Step>) {
+    (
+        0,
+        Some(Step::Fault {
+            kind,
+            back,
+            from: SkipFrom::Here,
+        }),
+    )
+}
+
+/// A fault at the byte at hand, which is consumed and has a payload behind it.
+fn fault_behind(kind: Fault, payload: u64) -> (usize, Option<Step>) {
+    (
+        1,
+        Some(Step::Fault {
+            kind,
+            back: 1,
+            from: SkipFrom::Payload(payload),
+        }),
+    )
 }
 
 /// What a command streams. `[CS-APPLY]` `[CS-RESTORE]`

@@ -15,7 +15,7 @@ use nom::multi::{fold_many0, many0};
 use nom::sequence::{delimited, preceded, separated_pair, terminated};
 use nom::{IResult, Parser};
 
-use crate::decode::scan::{in_atom, is_space};
+use crate::decode::scan::{in_atom, is_blank};
 
 /// A value of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,12 +48,12 @@ pub struct File<'a> {
 
 type Parsed<'a, T> = IResult<&'a [u8], T>;
 
-/// `ws = *( SP / HTAB / VT / FF / CR / LF )`
+/// `ws = *( SP / HTAB / VT / FF )`
 fn ws(input: &[u8]) -> Parsed<'_, &[u8]> {
-    take_while(is_space)(input)
+    take_while(is_blank)(input)
 }
 
-/// `atom = 1*<any byte except ws, "(", ")", DQUOTE>`; where it begins, not an 8-bit byte or `{` either.
+/// `atom = 1*<any byte except NUL, ws, CR, LF, "(", ")", DQUOTE>`; where it begins, not an 8-bit byte or `{` either
 fn atom(input: &[u8]) -> Parsed<'_, &[u8]> {
     verify(take_while1(in_atom), |text: &[u8]| {
         !matches!(text[0], b'{' | 0x80..)
@@ -61,14 +61,17 @@ fn atom(input: &[u8]) -> Parsed<'_, &[u8]> {
     .parse(input)
 }
 
-/// `quoted = DQUOTE *( <any byte except DQUOTE, "\", CR, LF> / "\" <any byte> ) DQUOTE`
+/// `quoted = DQUOTE *( <any byte except DQUOTE, "\", NUL, CR, LF> / "\" <any byte except NUL, CR, LF> ) DQUOTE`
 fn quoted(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
-    let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n');
+    let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n' | 0);
     let (rest, first) = preceded(char('"'), take_while(plain)).parse(input)?;
     if let Some((b'"', rest)) = rest.split_first() {
         return Ok((rest, Cow::Borrowed(first)));
     }
-    let escaped = preceded(char('\\'), take(1usize));
+    let escaped = preceded(
+        char('\\'),
+        verify(take(1usize), |byte: &[u8]| !matches!(byte[0], b'\r' | b'\n' | 0)),
+    );
     let part = alt((escaped, take_while1(plain)));
     let all = fold_many0(
         part,
@@ -174,9 +177,9 @@ fn line_end(input: &[u8]) -> Parsed<'_, &[u8]> {
     recognize((opt(char('\r')), char('\n'))).parse(input)
 }
 
-/// `verb = 1*<any byte except ws, "(", ")", DQUOTE>`
+/// `verb = 1*<any byte an atom may go on with>`, and the one blank behind it
 fn verb(input: &[u8]) -> Parsed<'_, &[u8]> {
-    terminated(take_while1(in_atom), ws).parse(input)
+    terminated(take_while1(in_atom), alt((char(' '), char('\t')))).parse(input)
 }
 
 /// One value that is the whole input, white space around it allowed. `depth_max` bounds lists inside lists.
@@ -184,7 +187,7 @@ pub fn parse_value(input: &[u8], depth_max: usize) -> Option<Value<'_>> {
     complete(delimited(ws, value(depth_max), ws), input)
 }
 
-/// `command = verb ws key ws value line-end`; also a data line, whose verb is `*`.
+/// `command = verb blank key ws value line-end`; also a data line, whose verb is `*`.
 pub fn parse_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Value<'_>)> {
     let line = preceded(
         verb,
@@ -193,7 +196,7 @@ pub fn parse_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Valu
     complete(line, input)
 }
 
-/// `open-line = verb ws key ws "%(" pairs`: a line up to where one of its values begins to stream.
+/// `open-line = verb blank key ws "%(" pairs`: a line up to where one of its values begins to stream.
 pub(crate) fn parse_open_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Vec<Pair<'_>>)> {
     let open = preceded(
         verb,

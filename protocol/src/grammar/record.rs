@@ -142,9 +142,9 @@ fn word(input: &[u8]) -> Parsed<'_, &[u8]> {
     }
 }
 
-/// `text = atom / DQUOTE *<any byte except DQUOTE, "\", CR, LF> DQUOTE`, but for `NIL`
+/// `text = atom / DQUOTE *<any byte except DQUOTE, "\", NUL, CR, LF> DQUOTE`, but for `NIL`
 fn text(input: &[u8]) -> Parsed<'_, &[u8]> {
-    let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n');
+    let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n' | 0);
     let filled = verify(take_while1(plain), |text: &[u8]| text.len() <= WORD_BYTES_MAX);
     alt((
         verify(word, |text: &[u8]| text != b"NIL"),
