@@ -1,5 +1,14 @@
 //! The server side: answers GET, APPLY and RESTORE over a store.
 
+mod apply;
+mod ask;
+mod auth;
+mod batch;
+mod fail;
+mod get;
+mod line;
+mod mbtype;
+mod restore;
 mod session;
 
 use protocol::Text;
@@ -39,7 +48,9 @@ impl Replica {
     /// A new connection; the banner is the first output.
     pub fn new(config: ReplicaConfig) -> Self {
         let decoder = CommandDecoder::new(config.limits.clone());
-        Replica { machine: Machine::new(decoder, LiteralStyle::Server, |port| session::run(port, config)) }
+        Replica {
+            machine: Machine::new(decoder, LiteralStyle::Server, |port| session::run(port, config)),
+        }
     }
 
     /// Takes one thing that happened; `now` is wall-clock time in seconds.

@@ -1,0 +1,51 @@
+//! `APPLY UNMAILBOX` and `APPLY UNUSER`. [CS-APPLY-10] [CS-APPLY-11]
+
+use protocol::Text;
+use protocol::response::Code;
+
+use super::super::fail::Fail;
+use super::super::session::Conn;
+use crate::model::{Mailbox, Tombstone};
+use crate::name::Scope;
+use crate::ticket::Change;
+
+/// Removes a mailbox at once, and remembers that it was removed.
+pub(super) async fn mailbox(conn: &mut Conn, mboxname: Option<Text>) -> Result<(), Fail> {
+    let nameless = || Fail::Refused(Code::MailboxNonexistent, "no mailbox is named".to_owned());
+    let name = mboxname.filter(|name| !name.is_empty()).ok_or_else(nameless)?;
+    if conn.mailbox(&name).await?.is_none() {
+        return Err(Fail::nonexistent(&name));
+    }
+    conn.enter(&Scope::of(&name)).await?;
+    let mailbox = conn
+        .mailbox(&name)
+        .await?
+        .ok_or_else(|| Fail::nonexistent(&name))?;
+    let tombstone = tombstone_of(&mailbox, conn.port.now().0);
+    conn.write(vec![Change::RemoveMailbox {
+        uniqueid: mailbox.uniqueid,
+        tombstone: Some(tombstone),
+    }])
+    .await
+}
+
+/// What is remembered of a mailbox that goes.
+pub(in super::super) fn tombstone_of(mailbox: &Mailbox, deleted_at: i64) -> Tombstone {
+    Tombstone {
+        uniqueid: mailbox.uniqueid.clone(),
+        name: mailbox.name.clone(),
+        highestmodseq: mailbox.highestmodseq,
+        deleted_at,
+    }
+}
+
+/// Removes a user with everything but what lies below `DELETED.`; nobody's name, and that of no user, is no error.
+pub(super) async fn user(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fail> {
+    let Some(user) = userid.filter(|user| !user.is_empty()) else {
+        return Ok(());
+    };
+    let scope = super::user_scope(Some(user))?;
+    conn.enter(&scope).await?;
+    let deleted_at = conn.port.now().0;
+    conn.write(vec![Change::RemoveUser { deleted_at }]).await
+}

@@ -1,0 +1,34 @@
+//! `APPLY QUOTA` and `APPLY UNQUOTA`. [CS-APPLY-14]
+
+use protocol::Text;
+use protocol::command::Quota;
+
+use super::super::fail::Fail;
+use super::super::get::quota::UNLIMITED;
+use super::super::session::Conn;
+use crate::model::QuotaLimits;
+use crate::name::Scope;
+use crate::ticket::Change;
+
+/// Creates or replaces a root. A resource that is not named is unlimited; `LIMIT` is storage in its old spelling.
+pub(super) async fn run(conn: &mut Conn, quota: Quota) -> Result<(), Fail> {
+    let root = super::mailbox_name(quota.root, "ROOT")?;
+    let limit = |value: Option<u32>| value.filter(|&value| value != UNLIMITED);
+    let limits = QuotaLimits {
+        storage: limit(quota.storage.or(quota.limit)),
+        message: limit(quota.message),
+        annotation_storage: limit(quota.annotation_storage),
+        num_folders: limit(quota.num_folders),
+        modseq: quota.modseq.unwrap_or(0),
+        root,
+    };
+    conn.enter(&Scope::of(&limits.root)).await?;
+    conn.write(vec![Change::PutQuota(limits)]).await
+}
+
+/// Removes a root; one that does not exist is no error.
+pub(super) async fn remove(conn: &mut Conn, root: Option<Text>) -> Result<(), Fail> {
+    let root = super::mailbox_name(root, "the quota root")?;
+    conn.enter(&Scope::of(&root)).await?;
+    conn.write(vec![Change::RemoveQuota { root }]).await
+}

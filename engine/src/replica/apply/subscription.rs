@@ -1,0 +1,21 @@
+//! `APPLY SUB` and `APPLY UNSUB`. Neither the mailbox nor the user has to exist. [CS-APPLY-12]
+
+use protocol::Text;
+
+use super::super::fail::Fail;
+use super::super::session::Conn;
+use crate::ticket::Change;
+
+/// Subscribes.
+pub(super) async fn sub(conn: &mut Conn, mboxname: Option<Text>, userid: Option<Text>) -> Result<(), Fail> {
+    let mailbox = super::mailbox_name(mboxname, "MBOXNAME")?;
+    conn.enter(&super::user_scope(userid)?).await?;
+    conn.write(vec![Change::Subscribe { mailbox }]).await
+}
+
+/// Unsubscribes; not being subscribed is fine.
+pub(super) async fn unsub(conn: &mut Conn, mboxname: Option<Text>, userid: Option<Text>) -> Result<(), Fail> {
+    let mailbox = super::mailbox_name(mboxname, "MBOXNAME")?;
+    conn.enter(&super::user_scope(userid)?).await?;
+    conn.write(vec![Change::Unsubscribe { mailbox }]).await
+}

@@ -1,0 +1,88 @@
+//! `GET USER` and `GET META`. [CS-GET-2]
+
+use protocol::Text;
+use protocol::command::Seen;
+use protocol::response::Data;
+
+use super::super::fail::Fail;
+use super::super::line;
+use super::super::session::Conn;
+use super::{nonempty, quota, sieve};
+use crate::model::{Mailbox, UserMeta};
+use crate::name::Scope;
+use crate::ticket::Select;
+
+/// Mailboxes, then quota roots, then, when there is a real mailbox, seen states, subscriptions and scripts. A user
+/// who does not exist, and an argument that names nobody, is an empty answer.
+pub(super) async fn user(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail> {
+    let Some(user) = nonempty(user) else { return Ok(()) };
+    let scope = Scope::User(user.clone());
+    conn.begin_read(&scope).await?;
+    let outcome = user_within(conn, &user, &scope).await;
+    conn.end_read().await;
+    outcome
+}
+
+async fn user_within(conn: &mut Conn, user: &Text, scope: &Scope) -> Result<(), Fail> {
+    let mailboxes = conn.mailboxes(Select::User(user.clone())).await?;
+    let quotas = conn.quotas(scope).await?;
+    let is_user = mailboxes.iter().any(|mailbox| !mailbox.is_placeholder());
+    let meta = if is_user {
+        Some(conn.user_meta(user).await?)
+    } else {
+        None
+    };
+    for mailbox in mailboxes.iter().filter(|mailbox| conn.shows(mailbox)) {
+        conn.port.room().await;
+        conn.port
+            .encode(|encoder| encoder.data(&Data::Mailbox(Box::new(line::of_mailbox(mailbox, false)))));
+    }
+    for limits in &quotas {
+        conn.port
+            .encode(|encoder| encoder.data(&Data::Quota(quota::of_limits(limits))));
+    }
+    match meta {
+        Some(meta) => send_meta(conn, user, &meta, &mailboxes).await,
+        None => Ok(()),
+    }
+}
+
+/// A user's seen states, subscriptions and scripts, with or without an INBOX.
+pub(super) async fn meta(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail> {
+    let user = nonempty(user).ok_or_else(|| Fail::missing("the user id"))?;
+    conn.begin_read(&Scope::User(user.clone())).await?;
+    let outcome = meta_within(conn, &user).await;
+    conn.end_read().await;
+    outcome
+}
+
+async fn meta_within(conn: &mut Conn, user: &Text) -> Result<(), Fail> {
+    let meta = conn.user_meta(user).await?;
+    let mailboxes = conn
+        .mailboxes(Select::Names(vec![sieve::mailbox_of(user)]))
+        .await?;
+    send_meta(conn, user, &meta, &mailboxes).await
+}
+
+async fn send_meta(conn: &mut Conn, user: &Text, meta: &UserMeta, mailboxes: &[Mailbox]) -> Result<(), Fail> {
+    for seen in &meta.seen {
+        conn.port.room().await;
+        let line = Seen {
+            userid: None,
+            uniqueid: Some(seen.uniqueid.clone()),
+            lastread: Some(seen.lastread),
+            lastuid: Some(seen.lastuid),
+            lastchange: Some(seen.lastchange),
+            seenuids: Some(seen.seenuids.clone()),
+        };
+        conn.port.encode(|encoder| encoder.data(&Data::Seen(line)));
+    }
+    if !meta.subscriptions.is_empty() {
+        conn.port
+            .encode(|encoder| encoder.data(&Data::Lsub(meta.subscriptions.clone())));
+    }
+    if conn.sieve_mailbox {
+        return Ok(());
+    }
+    sieve::list(conn, user, meta, mailboxes).await
+}
