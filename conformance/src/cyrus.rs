@@ -147,21 +147,7 @@ impl Cyrus {
         };
         let (imap, csync, sieve) = (Port::reserve()?, Port::reserve()?, Port::reserve()?);
         prepare(&directory, &setup, [&imap, &csync, &sieve])?;
-        let log = std::fs::File::create(directory.join("master.log"))
-            .map_err(Error::io("creating the master's log"))?;
-        let errors = log.try_clone().map_err(Error::io("duplicating the log handle"))?;
-        let mut command = as_cyrus(MASTER);
-        command
-            .arg("-C")
-            .arg(directory.join("imapd.conf"))
-            .arg("-M")
-            .arg(directory.join("cyrus.conf"))
-            .arg("-p")
-            .arg(directory.join("master.pid"))
-            .arg("-D")
-            .stdout(Stdio::from(log))
-            .stderr(Stdio::from(errors));
-        let master = Daemon::start(&mut command)?;
+        let master = start_master(&directory)?;
         let mut cyrus = Cyrus {
             master,
             directory,
@@ -173,6 +159,17 @@ impl Cyrus {
         };
         cyrus.wait_until_ready()?;
         Ok(cyrus)
+    }
+
+    /// SIGKILL to all processes of this server, as when the machine's service manager loses patience.
+    pub fn kill(&mut self) -> Result<()> {
+        self.master.kill_group()
+    }
+
+    /// Starts the server again after [`Cyrus::kill`].
+    pub fn restart(&mut self) -> Result<()> {
+        self.master = start_master(&self.directory)?;
+        self.wait_until_ready()
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
@@ -266,6 +263,27 @@ impl Cyrus {
         command.arg("-C").arg(self.directory.join("imapd.conf"));
         command
     }
+}
+
+fn start_master(directory: &Path) -> Result<Daemon> {
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(directory.join("master.log"))
+        .map_err(Error::io("opening the master's log"))?;
+    let errors = log.try_clone().map_err(Error::io("duplicating the log handle"))?;
+    let mut command = as_cyrus(MASTER);
+    command
+        .arg("-C")
+        .arg(directory.join("imapd.conf"))
+        .arg("-M")
+        .arg(directory.join("cyrus.conf"))
+        .arg("-p")
+        .arg(directory.join("master.pid"))
+        .arg("-D")
+        .stdout(Stdio::from(log))
+        .stderr(Stdio::from(errors));
+    Daemon::start(&mut command)
 }
 
 /// `program` under the user cyrus, ended by the system when the starting thread ends: a killed test
@@ -383,6 +401,7 @@ fn cyrus_conf(directory: &Path, [imap, csync, sieve]: [&Port; 3]) -> String {
     let conf = format!("-C {place}/imapd.conf");
     format!(
         "START {{
+  recover cmd=\"{TOOLS}/ctl_cyrusdb {conf} -r\"
 }}
 SERVICES {{
   imap cmd=\"imapd {conf}\" listen=\"{}\" prefork=0

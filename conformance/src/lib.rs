@@ -10,6 +10,7 @@
 //! * [`population`] fills a server with everything replication has to carry, and then changes it.
 //! * [`compare`] collects what a server says about itself as flat facts and lists the differences.
 //! * [`programs`] starts our own programs as child processes.
+//! * [`kill`] kills our server at random moments and checks what it had promised.
 #![forbid(unsafe_code)]
 
 pub mod compare;
@@ -17,6 +18,7 @@ pub mod csync;
 pub mod cyrus;
 mod error;
 pub mod imap;
+pub mod kill;
 pub mod population;
 pub mod ports;
 pub mod process;
@@ -24,4 +26,4 @@ pub mod programs;
 pub mod proxy;
 pub mod rng;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, readable as error_text};

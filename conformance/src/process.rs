@@ -150,6 +150,15 @@ impl Daemon {
         Ok(())
     }
 
+    /// SIGKILL to the whole group, and waits for the end of the process itself.
+    pub fn kill_group(&mut self) -> Result<()> {
+        signal_group("KILL", self.child.id());
+        self.child
+            .wait()
+            .map_err(Error::io(format!("waiting for {}", self.name)))?;
+        Ok(())
+    }
+
     /// SIGTERM to the process group, waits at most `limit`, then SIGKILL to the group.
     ///
     /// Returns the exit status, or `None` when it had to be killed.

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 use base64::Engine as _;
 use dlist::Value;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -20,17 +20,37 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 pub trait Stream: Read + Write + Send + std::fmt::Debug {
     /// Limits every read from now on.
     fn limit(&self, limit: Duration) -> std::io::Result<()>;
+    /// Says that nothing more will be sent.
+    fn end_sending(&self) -> std::io::Result<()>;
+    /// A second handle, for sending while another thread reads.
+    fn duplicate(&self) -> std::io::Result<Box<dyn Stream>>;
 }
 
 impl Stream for TcpStream {
     fn limit(&self, limit: Duration) -> std::io::Result<()> {
         self.set_read_timeout(Some(limit))
     }
+
+    fn end_sending(&self) -> std::io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn duplicate(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.try_clone()?))
+    }
 }
 
 impl Stream for UnixStream {
     fn limit(&self, limit: Duration) -> std::io::Result<()> {
         self.set_read_timeout(Some(limit))
+    }
+
+    fn end_sending(&self) -> std::io::Result<()> {
+        self.shutdown(Shutdown::Write)
+    }
+
+    fn duplicate(&self) -> std::io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.try_clone()?))
     }
 }
 
@@ -151,6 +171,37 @@ impl Csync {
             .get_mut()
             .flush()
             .map_err(|source| Error::Io { what: what(), source })
+    }
+
+    /// Sends bytes from a thread of its own, then ends sending, and reads until the server closes:
+    /// whatever is sent, nobody waits for anybody. The error is a time-out when the server does not close.
+    pub fn flood(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>> {
+        let mut sender = self
+            .reader
+            .get_ref()
+            .duplicate()
+            .map_err(Error::io("duplicating the connection"))?;
+        let sending = std::thread::spawn(move || {
+            // The server may close in the middle; what it said before is the result.
+            let _ = sender.write_all(&bytes);
+            let _ = sender.end_sending();
+        });
+        let mut answers = Vec::new();
+        let end = self.reader.read_to_end(&mut answers);
+        let reset = |error: &std::io::Error| error.kind() == std::io::ErrorKind::ConnectionReset;
+        match end {
+            Err(error) if !reset(&error) => {
+                let what = format!(
+                    "waiting for the server to close after {}",
+                    readable(&answers, 200)
+                );
+                return Err(Error::Io { what, source: error });
+            }
+            _ => {}
+        }
+        // The server has closed, so sending ends as well.
+        let _ = sending.join();
+        Ok(answers)
     }
 
     /// Reads one answer: untagged lines up to the first line that is not untagged.

@@ -1,0 +1,148 @@
+//! The main job: a real Cyrus replicates into our `sync_server`, our `sync_client` restores into a
+//! second, empty Cyrus, and both Cyrus servers hold the same; initially and after changes.
+
+use conformance::compare::{self, Scope};
+use conformance::cyrus::{self, Cyrus};
+use conformance::population::{self, USERS};
+use conformance::programs::{self, Twin};
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// How the two legs run.
+struct Route {
+    name: &'static str,
+    /// Whether our server listens on a Unix socket, and our client restores to one.
+    unix: bool,
+    /// Whether both legs must be deflated; else neither is.
+    deflate: bool,
+    conversations: bool,
+}
+
+const PLAIN: Route = Route {
+    name: "there_and_back",
+    unix: false,
+    deflate: false,
+    conversations: false,
+};
+
+#[test]
+fn plain() -> Outcome {
+    run(&PLAIN)
+}
+
+#[test]
+fn with_deflate() -> Outcome {
+    run(&Route {
+        name: "there_and_back_deflate",
+        deflate: true,
+        ..PLAIN
+    })
+}
+
+#[test]
+fn over_unix_sockets() -> Outcome {
+    run(&Route {
+        name: "there_and_back_unix",
+        unix: true,
+        ..PLAIN
+    })
+}
+
+#[test]
+fn with_conversations() -> Outcome {
+    run(&Route {
+        name: "there_and_back_conversations",
+        conversations: true,
+        ..PLAIN
+    })
+}
+
+fn run(route: &Route) -> Outcome {
+    if !cyrus::usable(route.name) || !programs::usable(route.name) {
+        return Ok(());
+    }
+    let start = |name: &str| {
+        let mut setup = population::setup(name);
+        setup.conversations = route.conversations;
+        Cyrus::start(setup)
+    };
+    let (first, second) = (start("first")?, start("second")?);
+    let compress = if route.deflate {
+        "mailtwin_compress: yes"
+    } else {
+        "mailtwin_compress: no"
+    };
+    let mut twin = if route.unix {
+        Twin::unix("twin", &[compress])?
+    } else {
+        Twin::tcp("twin", &[compress])?
+    };
+    let mut scope = Scope::all(&USERS);
+    // A Unix socket offers no capabilities, so scripts travel one by one.
+    scope.sieve_mailbox = !route.unix;
+
+    population::fill(&first)?;
+    pass_on(route, &first, &mut twin, &second)?;
+    compare::assert_equal(
+        "after the initial way",
+        &compare::servers(&first, &second, &scope)?,
+    );
+    verify(&twin)?;
+
+    population::change(&first)?;
+    pass_on(route, &first, &mut twin, &second)?;
+    compare::assert_equal(
+        "after the incremental way",
+        &compare::servers(&first, &second, &scope)?,
+    );
+    verify(&twin)
+}
+
+/// One run of each client: Cyrus into our store, our store into Cyrus.
+fn pass_on(route: &Route, first: &Cyrus, twin: &mut Twin, second: &Cyrus) -> Outcome {
+    let arguments: &[&str] = if route.deflate { &["-z", "-A"] } else { &["-A"] };
+    twin.start()?;
+    let there = first.sync_client(&twin.address(), arguments)?;
+    let log = twin.log();
+    there
+        .success("the way there")
+        .map_err(|error| format!("{error}\nthe server said:\n{log}"))?;
+    twin.stop()?;
+    let target = if route.unix {
+        second.csync_socket().display().to_string()
+    } else {
+        second.csync_address()
+    };
+    twin.sync_client(&target, arguments)?.success("the way back")?;
+    Ok(())
+}
+
+fn verify(twin: &Twin) -> Outcome {
+    twin.mailtwin(&["verify"])?.success("mailtwin verify")?;
+    Ok(())
+}
+
+/// The store itself, asked through csync, holds what Cyrus holds.
+#[test]
+fn our_server_answers_as_cyrus_does() -> Outcome {
+    if !cyrus::usable("our_server_answers") || !programs::usable("our_server_answers") {
+        return Ok(());
+    }
+    let first = Cyrus::start(population::setup("first"))?;
+    let mut twin = Twin::tcp("twin", &[])?;
+    population::fill(&first)?;
+    twin.start()?;
+    let there = first.sync_client(&twin.address(), &["-A"])?;
+    let log = twin.log();
+    there
+        .success("the way there")
+        .map_err(|error| format!("{error}\nthe server said:\n{log}"))?;
+    let scope = Scope::all(&USERS);
+    let shared = ["shared", "shared.board", "shared.team", "shared.team.Old stuff"].map(str::to_owned);
+    let (mut left, mut right) = (compare::Facts::new(), compare::Facts::new());
+    compare::collect_csync(&mut first.csync()?, &scope, &shared, &mut left)?;
+    compare::collect_csync(&mut twin.csync()?, &scope, &shared, &mut right)?;
+    compare::assert_equal("Cyrus and our server", &compare::differences(&left, &right));
+    twin.stop()?;
+    Ok(())
+}
