@@ -249,6 +249,9 @@ impl Fragmenter {
         let end = memchr(b'\n', chunk).map(|lf| lf + 1);
         let taken = end.unwrap_or(chunk.len());
         if carried + taken > max {
+            let kept = max - carried;
+            self.line_at += kept as u64;
+            self.input.drop_bytes(kept);
             return Some(self.bad(Fault::LineTooLong { max }, SkipFrom::Here));
         }
         self.line_at += taken as u64;

@@ -290,7 +290,8 @@ impl Scanner {
             State::QuotedEscape => {
                 self.collect(&bytes[..1]);
                 self.state = State::Quoted;
-                (1, self.count_token(1))
+                self.count_token(1)
+                    .map_or((1, None), |(over, step)| (1 - over, Some(step)))
             }
             State::LiteralSize { .. }
             | State::LiteralClosed { .. }
@@ -399,14 +400,19 @@ impl Scanner {
         }
     }
 
-    fn count_token(&mut self, more: usize) -> Option<Step> {
+    /// Counts bytes of an atom or a quoted string; says by how many it is too long now.
+    fn count_token(&mut self, more: usize) -> Option<(usize, Step)> {
         self.token_len += more;
         let max = self.limits.word_bytes_max;
-        (self.token_len > max).then_some(Step::Fault {
+        if self.token_len <= max {
+            return None;
+        }
+        let step = Step::Fault {
             kind: Fault::WordTooLong { max },
-            back: self.token_len - max,
+            back: 0,
             from: SkipFrom::Here,
-        })
+        };
+        Some((self.token_len - max, step))
     }
 
     fn atom(&mut self, bytes: &[u8]) -> (usize, Option<Step>) {
@@ -415,8 +421,8 @@ impl Scanner {
             .position(|&b| !ATOM[usize::from(b)])
             .unwrap_or(bytes.len());
         self.collect(&bytes[..run]);
-        if let Some(step) = self.count_token(run) {
-            return (run, Some(step));
+        if let Some((over, step)) = self.count_token(run) {
+            return (run - over, Some(step));
         }
         match bytes.get(run) {
             None => (run, None),
@@ -429,8 +435,8 @@ impl Scanner {
         let stop = |b: &u8| matches!(b, b'"' | b'\\' | b'\r' | b'\n' | 0);
         let run = bytes.iter().position(stop).unwrap_or(bytes.len());
         self.collect(&bytes[..run]);
-        if let Some(step) = self.count_token(run) {
-            return (run, Some(step));
+        if let Some((over, step)) = self.count_token(run) {
+            return (run - over, Some(step));
         }
         match bytes.get(run) {
             None => (run, None),

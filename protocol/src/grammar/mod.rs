@@ -10,12 +10,15 @@ use std::borrow::Cow;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_while, take_while1};
 use nom::character::complete::{char, digit1};
-use nom::combinator::{eof, map, map_opt, map_res, opt, recognize, value as as_value, verify};
+use nom::combinator::{eof, map, map_res, opt, recognize, value as as_value, verify};
 use nom::multi::{fold_many0, many0};
 use nom::sequence::{delimited, preceded, separated_pair, terminated};
 use nom::{IResult, Parser};
 
 use crate::decode::scan::{in_atom, is_blank};
+
+/// An atom, a quoted string or a literal; owned only where escapes had to be taken out.
+pub type Word<'a> = Cow<'a, [u8]>;
 
 /// A value of a line.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +26,7 @@ pub enum Value<'a> {
     /// Unquoted `NIL`.
     Nil,
     /// An atom, a flag, a quoted string or a literal.
-    Text(Cow<'a, [u8]>),
+    Text(Word<'a>),
     /// `(...)`
     List(Vec<Value<'a>>),
     /// `%(...)`
@@ -33,15 +36,15 @@ pub enum Value<'a> {
 }
 
 /// A key and its value.
-pub type Pair<'a> = (Cow<'a, [u8]>, Value<'a>);
+pub type Pair<'a> = (Word<'a>, Value<'a>);
 
 /// A file literal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct File<'a> {
     /// Partition name.
-    pub partition: Cow<'a, [u8]>,
+    pub partition: Word<'a>,
     /// GUID as sent.
-    pub guid: Cow<'a, [u8]>,
+    pub guid: Word<'a>,
     /// The bytes; their number is what the head announced.
     pub bytes: &'a [u8],
 }
@@ -62,7 +65,7 @@ fn atom(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `quoted = DQUOTE *( <any byte except DQUOTE, "\", NUL, CR, LF> / "\" <any byte except NUL, CR, LF> ) DQUOTE`
-fn quoted(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
+fn quoted(input: &[u8]) -> Parsed<'_, Word<'_>> {
     let plain = |byte: u8| !matches!(byte, b'"' | b'\\' | b'\r' | b'\n' | 0);
     let (rest, first) = preceded(char('"'), take_while(plain)).parse(input)?;
     if let Some((b'"', rest)) = rest.split_first() {
@@ -101,12 +104,12 @@ fn literal(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `string = atom / quoted / literal`
-fn string(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
+fn string(input: &[u8]) -> Parsed<'_, Word<'_>> {
     alt((quoted, map(literal, Cow::Borrowed), map(atom, Cow::Borrowed))).parse(input)
 }
 
 /// `key = string`
-fn key(input: &[u8]) -> Parsed<'_, Cow<'_, [u8]>> {
+fn key(input: &[u8]) -> Parsed<'_, Word<'_>> {
     string(input)
 }
 
@@ -116,7 +119,7 @@ fn nil(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `file-head = "%{" string SP string SP number "}" [CR] LF`
-fn file_head_parts(input: &[u8]) -> Parsed<'_, (Cow<'_, [u8]>, Cow<'_, [u8]>, usize)> {
+fn file_head_parts(input: &[u8]) -> Parsed<'_, (Word<'_>, Word<'_>, usize)> {
     let names = separated_pair(string, char(' '), string);
     let parts = map(
         separated_pair(names, char(' '), number),
@@ -188,7 +191,7 @@ pub fn parse_value(input: &[u8], depth_max: usize) -> Option<Value<'_>> {
 }
 
 /// `command = verb blank key ws value line-end`; also a data line, whose verb is `*`.
-pub fn parse_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Value<'_>)> {
+pub fn parse_line(input: &[u8], depth_max: usize) -> Option<(Word<'_>, Value<'_>)> {
     let line = preceded(
         verb,
         (terminated(key, ws), terminated(value(depth_max), line_end)),
@@ -197,7 +200,7 @@ pub fn parse_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Valu
 }
 
 /// `open-line = verb blank key ws "%(" pairs`: a line up to where one of its values begins to stream.
-pub(crate) fn parse_open_line(input: &[u8], depth_max: usize) -> Option<(Cow<'_, [u8]>, Vec<Pair<'_>>)> {
+pub(crate) fn parse_open_line(input: &[u8], depth_max: usize) -> Option<(Word<'_>, Vec<Pair<'_>>)> {
     let open = preceded(
         verb,
         (
@@ -215,11 +218,11 @@ pub(crate) fn parse_tail(input: &[u8], depth_max: usize) -> Option<Vec<Pair<'_>>
     complete(tail, input)
 }
 
-/// The head of a file at the end of `input`: `ws file-head`, for a data line with its verb and key before it.
-pub(crate) fn parse_file_head(input: &[u8]) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-    let head = map(file_head_parts, |(partition, guid, _)| (partition, guid));
-    let data_line = map_opt((verb, key, ws), |(word, _, _)| (word == b"*").then_some(()));
-    complete(preceded((opt(data_line), ws), head), input)
+/// `( ws / verb blank key ws ) file-head`: a file as an element of a list, or as the value of a line.
+pub(crate) fn parse_file_head(input: &[u8]) -> Option<(Word<'_>, Word<'_>)> {
+    let (partition, guid, _) = complete(preceded(ws, file_head_parts), input)
+        .or_else(|| complete(preceded((verb, key, ws), file_head_parts), input))?;
+    Some((partition, guid))
 }
 
 fn complete<'a, T>(
