@@ -1,6 +1,22 @@
 //! The client side: makes a replica equal to a store.
 
+mod ask;
+mod connect;
+mod fetch;
+mod folders;
+mod full;
+mod jobs;
+mod mailboxes;
+mod merge_rules;
+mod meta;
+mod retry;
 mod run;
+mod sieve;
+mod steps;
+mod update;
+mod upload;
+mod user;
+mod wire;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -126,7 +142,12 @@ impl Master {
         let progress = Arc::new(Mutex::new(Progress::default()));
         let shared = Arc::clone(&progress);
         let decoder = ReplyDecoder::new(config.limits.clone());
-        Master { machine: Machine::new(decoder, LiteralStyle::Client, |port| run::run(port, config, shared)), progress }
+        Master {
+            machine: Machine::new(decoder, LiteralStyle::Client, |port| {
+                run::run(port, config, shared)
+            }),
+            progress,
+        }
     }
 
     /// Takes one thing that happened; `now` is wall-clock time in seconds.
@@ -141,8 +162,18 @@ impl Master {
 
     /// The counters as they are now.
     pub fn progress(&self) -> Progress {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
+}
+
+/// The counters of a run, shared by the machine and its owner.
+type SharedProgress = Arc<Mutex<Progress>>;
+
+fn update_progress(progress: &SharedProgress, work: impl FnOnce(&mut Progress)) {
+    work(&mut progress.lock().unwrap_or_else(PoisonError::into_inner));
 }
 
 impl Decoder for ReplyDecoder {

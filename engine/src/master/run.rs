@@ -1,11 +1,151 @@
 //! A run from the banner to the last answer.
 
-use std::sync::{Arc, Mutex};
-
+use protocol::Text;
+use protocol::command::Command;
 use protocol::decode::ReplyDecoder;
 
-use super::{MasterConfig, Progress};
+use super::connect::{self, PeerProfile};
+use super::upload::Uploads;
+use super::wire::{Refusal, Wire};
+use super::{Ending, Failure, MasterConfig, Progress, SharedProgress, update_progress};
 use crate::flow::Port;
+use crate::ticket::StoreError;
+
+/// Why something was not done.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Trouble {
+    /// Only the item in work fails; the text says why.
+    Item(String),
+    /// The run ends.
+    Halt(Ending),
+}
+
+impl From<Ending> for Trouble {
+    fn from(ending: Ending) -> Self {
+        Trouble::Halt(ending)
+    }
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Misuse { .. } => Trouble::Halt(Ending::Storage(error.to_string())),
+            _ => Trouble::Item(error.to_string()),
+        }
+    }
+}
+
+impl From<Refusal> for Trouble {
+    fn from(refusal: Refusal) -> Self {
+        Trouble::Item(refusal.text)
+    }
+}
+
+/// What most steps answer.
+pub(super) type Tried<T> = Result<T, Trouble>;
+
+/// A run's state.
+pub(super) struct Run {
+    pub(super) port: Port<ReplyDecoder>,
+    pub(super) config: MasterConfig,
+    pub(super) wire: Wire,
+    pub(super) peer: PeerProfile,
+    pub(super) uploads: Uploads,
+    progress: SharedProgress,
+}
+
+impl Run {
+    /// Changes the counters.
+    pub(super) fn count(&self, work: impl FnOnce(&mut Progress)) {
+        update_progress(&self.progress, work);
+    }
+
+    /// Tells people something.
+    pub(super) fn notice(&self, text: String) {
+        self.count(|progress| progress.notices.push(text));
+    }
+
+    /// Notes that an item failed.
+    pub(super) fn fail(&self, item: String, reason: String) {
+        self.count(|progress| progress.failures.push(Failure { item, reason }));
+    }
+
+    /// Ends the run between two commands when the operator wants it.
+    pub(super) fn check_stop(&self) -> Result<(), Ending> {
+        if self.port.is_shutdown() {
+            Err(Ending::Stopped)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// EXIT and its answer; a peer that just closes is fine by now.
+    async fn say_goodbye(&mut self) -> Result<(), Ending> {
+        if self.uploads.torn {
+            return Ok(());
+        }
+        self.wire.drain().await?;
+        let sent = self.wire.send("EXIT", &Text::EMPTY, &Command::Exit);
+        match self.wire.answer(sent).await {
+            Ok(_) | Err(Ending::ConnectionLost(_)) => Ok(()),
+            Err(ending) => Err(ending),
+        }
+    }
+}
 
 /// Runs to the end.
-pub(super) async fn run(_port: Port<ReplyDecoder>, _config: MasterConfig, _progress: Arc<Mutex<Progress>>) {}
+pub(super) async fn run(port: Port<ReplyDecoder>, config: MasterConfig, progress: SharedProgress) {
+    let ending = conduct(port, config, &progress).await;
+    update_progress(&progress, |progress| {
+        progress.current.clear();
+        progress.ended = Some(match ending {
+            Ok(()) if progress.failures.is_empty() => Ending::Done,
+            Ok(()) => Ending::SomeFailed,
+            Err(ending) => ending,
+        });
+    });
+}
+
+async fn conduct(
+    port: Port<ReplyDecoder>,
+    config: MasterConfig,
+    progress: &SharedProgress,
+) -> Result<(), Ending> {
+    update_progress(progress, |progress| {
+        "connecting".clone_into(&mut progress.current)
+    });
+    let peer = connect::banner(&port).await?;
+    let wire = Wire::new(port.clone(), progress.clone());
+    let mut run = Run {
+        port,
+        config,
+        wire,
+        peer,
+        uploads: Uploads::default(),
+        progress: progress.clone(),
+    };
+    let ending = run.work().await;
+    match ending {
+        Ok(()) | Err(Ending::Stopped) => {
+            run.say_goodbye().await?;
+            ending
+        }
+        Err(Ending::AuthenticationFailed(_) | Ending::CompressionUnavailable(_) | Ending::Storage(_)) => {
+            // The first reason is the one to report, however the farewell goes.
+            let _ = run.say_goodbye().await;
+            ending
+        }
+        Err(Ending::ConnectionLost(_) | Ending::Done | Ending::SomeFailed) => ending,
+    }
+}
+
+impl Run {
+    async fn work(&mut self) -> Result<(), Ending> {
+        if self.config.authenticate {
+            connect::authenticate(&self.port, &self.peer).await?;
+        }
+        connect::compress(&self.port, &self.peer, &self.config).await?;
+        self.negotiate().await?;
+        self.do_job().await
+    }
+}

@@ -1,0 +1,384 @@
+//! The folder phase: a batch of local mailboxes against what the replica has. [CS-MASTER-3]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::command::{Apply, Command, Get};
+use protocol::response::{Code, Data};
+use protocol::{MailboxLine, Text};
+
+use super::run::{Run, Tried, Trouble};
+use super::wire::Answer;
+use crate::model::{Mailbox, Tombstone};
+use crate::name::{self, Scope};
+use crate::ticket::Select;
+
+/// Names in one `GET MAILBOXES`.
+pub(super) const NAMES_AT_ONCE: usize = 1000;
+
+/// Mailboxes of one scope that are made equal together.
+pub(super) struct Batch {
+    /// Whose.
+    pub(super) scope: Scope,
+    /// Ours, parents before children.
+    pub(super) locals: Vec<Mailbox>,
+    /// The replica's, by identity.
+    pub(super) remotes: BTreeMap<Text, MailboxLine>,
+    /// Ours that were deleted, by identity.
+    pub(super) tombstones: BTreeMap<Text, Tombstone>,
+    /// What went wrong, by mailbox name.
+    pub(super) failed: BTreeMap<Text, String>,
+}
+
+impl Batch {
+    /// A batch; fails when the replica's lines lack what identifies them.
+    pub(super) fn new(
+        scope: Scope,
+        locals: Vec<Mailbox>,
+        remotes: Vec<MailboxLine>,
+        tombstones: Vec<Tombstone>,
+    ) -> Tried<Self> {
+        let mut batch = Batch {
+            scope,
+            locals,
+            remotes: BTreeMap::new(),
+            tombstones: tombstones.into_iter().map(|t| (t.uniqueid.clone(), t)).collect(),
+            failed: BTreeMap::new(),
+        };
+        batch.learn(remotes)?;
+        Ok(batch)
+    }
+
+    /// Takes newer lines of the replica.
+    pub(super) fn learn(&mut self, lines: Vec<MailboxLine>) -> Tried<()> {
+        for line in lines {
+            let (Some(uniqueid), Some(_)) = (&line.uniqueid, &line.mboxname) else {
+                return Err(Trouble::Item(
+                    "the replica listed a mailbox without UNIQUEID or MBOXNAME".to_owned(),
+                ));
+            };
+            self.remotes.insert(uniqueid.clone(), line);
+        }
+        Ok(())
+    }
+
+    /// Modseq and UID up to which the replica has the mailbox.
+    pub(super) fn base_of(&self, mailbox: &Mailbox) -> (u64, u32) {
+        match self.remotes.get(&mailbox.uniqueid) {
+            Some(line) if !is_placeholder(line) => {
+                (line.highestmodseq.unwrap_or(0), line.last_uid.unwrap_or(0))
+            }
+            _ => (0, 0),
+        }
+    }
+
+    /// Notes a failure; the first of a mailbox counts.
+    pub(super) fn fail(&mut self, name: &Text, reason: String) {
+        self.failed.entry(name.clone()).or_insert(reason);
+    }
+}
+
+/// Whether a replica's line is that of an intermediate.
+pub(super) fn is_placeholder(line: &MailboxLine) -> bool {
+    line.mboxtype
+        .as_ref()
+        .is_some_and(|letters| letters.contains(&b'i'))
+}
+
+/// The mailbox lines of an answer; a mailbox that does not exist is an empty answer. [CS-GET-2]
+pub(super) fn mailbox_lines(answer: &mut Answer) -> Tried<Vec<MailboxLine>> {
+    match &answer.result {
+        Err(refusal) if refusal.code != Code::MailboxNonexistent => return Err(refusal.clone().into()),
+        _ => {}
+    }
+    let mut lines = Vec::new();
+    answer.data.retain_mut(|data| match data {
+        Data::Mailbox(line) => {
+            lines.push(std::mem::take(&mut **line));
+            false
+        }
+        _ => true,
+    });
+    Ok(lines)
+}
+
+impl Run {
+    /// Makes the replica's mailboxes equal to the batch's; failures of single mailboxes are noted in the batch.
+    pub(super) async fn sync_folders(&mut self, batch: &mut Batch) -> Tried<()> {
+        let had_some = !batch.remotes.is_empty();
+        if !self.peer.sieve_mailbox {
+            batch.locals.retain(|mailbox| !is_sieve_box(mailbox));
+        }
+        self.delete_remotes(batch).await?;
+        self.rename_remotes(batch).await?;
+        self.raise_locals(batch).await?;
+        let todo = self.compare(batch).await?;
+        if had_some {
+            self.reserve(batch, &todo.send).await?;
+        }
+        self.update_all(batch, todo).await
+    }
+
+    /// Asks for mailboxes by name, in blocks.
+    pub(super) async fn get_mailboxes(&mut self, names: &[Text]) -> Tried<Vec<MailboxLine>> {
+        let mut asked = Vec::new();
+        for block in names.chunks(NAMES_AT_ONCE) {
+            let get = Command::Get(Get::Mailboxes(Some(block.to_vec())));
+            asked.push(self.wire.send("GET MAILBOXES", &Text::EMPTY, &get));
+            self.wire.room().await?;
+        }
+        let mut lines = Vec::new();
+        for sent in asked {
+            lines.append(&mut mailbox_lines(&mut self.wire.answer(sent).await?)?);
+        }
+        Ok(lines)
+    }
+
+    /// Deletes what we know to be deleted, and only that; adds to the batch what lives here under another name.
+    async fn delete_remotes(&mut self, batch: &mut Batch) -> Tried<()> {
+        let ours: BTreeSet<&Text> = batch.locals.iter().map(|mailbox| &mailbox.uniqueid).collect();
+        let mut dead = Vec::new();
+        let mut unknown = Vec::new();
+        for (uniqueid, line) in batch.remotes.iter().filter(|(id, _)| !ours.contains(id)) {
+            let Some(name) = line.mboxname.clone() else {
+                continue;
+            };
+            if batch.tombstones.contains_key(uniqueid) {
+                dead.push((name, uniqueid.clone()));
+            } else if !is_placeholder(line) && !(name::is_sieve(&name) && !self.peer.sieve_mailbox) {
+                unknown.push((name, uniqueid.clone()));
+            }
+        }
+        // Children go before their parents.
+        dead.sort_by(|a, b| b.cmp(a));
+        let mut asked = Vec::new();
+        for (name, uniqueid) in dead {
+            let command = Apply::Unmailbox {
+                mboxname: Some(name.clone()),
+                local: self.config.local_only,
+            };
+            asked.push((
+                self.wire.send("APPLY UNMAILBOX", &name, &Command::Apply(command)),
+                name,
+                uniqueid,
+            ));
+            self.wire.room().await?;
+        }
+        self.adopt_renamed(batch, unknown).await?;
+        for (sent, name, uniqueid) in asked {
+            match self.wire.answer(sent).await?.result {
+                Err(refusal) if refusal.code != Code::MailboxNonexistent => batch.fail(&name, refusal.text),
+                _ => {
+                    self.notice(format!("deleted {name} on the replica"));
+                    batch.remotes.remove(&uniqueid);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The replica's mailboxes that are not in the batch: some live here under another name.
+    async fn adopt_renamed(&mut self, batch: &mut Batch, unknown: Vec<(Text, Text)>) -> Tried<()> {
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let ids = unknown.iter().map(|(_, id)| id.clone()).collect();
+        let mut alive: BTreeMap<Text, Mailbox> = self
+            .local_mailboxes(Select::Uniqueids(ids))
+            .await?
+            .into_iter()
+            .map(|m| (m.uniqueid.clone(), m))
+            .collect();
+        for (name, uniqueid) in unknown {
+            match alive.remove(&uniqueid) {
+                Some(mailbox) if Scope::of(&mailbox.name) == batch.scope => batch.locals.push(mailbox),
+                Some(mailbox) => {
+                    self.notice(format!(
+                        "{name} on the replica is {} here, and moves with its owner",
+                        mailbox.name
+                    ));
+                }
+                None => self.notice(format!("{name} exists only on the replica; it is left as it is")),
+            }
+        }
+        batch
+            .locals
+            .sort_by(|a, b| (name::is_deleted(&a.name), &a.name).cmp(&(name::is_deleted(&b.name), &b.name)));
+        Ok(())
+    }
+
+    /// Renames, and moves between partitions. [CS-MASTER-6]
+    async fn rename_remotes(&mut self, batch: &mut Batch) -> Tried<()> {
+        let mut wanted = Vec::new();
+        for mailbox in &batch.locals {
+            let Some(line) = batch.remotes.get(&mailbox.uniqueid) else {
+                continue;
+            };
+            let Some(from) = line.mboxname.clone() else {
+                continue;
+            };
+            let partition = self.partition_of(mailbox);
+            // A replica that names no partition has none that could differ.
+            let there = line.partition.clone().flatten();
+            let moves = !mailbox.is_placeholder() && there.is_some_and(|p| p != partition);
+            if from != mailbox.name || moves {
+                let uidvalidity = mailbox.uidvalidity;
+                wanted.push(Rename {
+                    from,
+                    to: mailbox.name.clone(),
+                    last: true,
+                    partition,
+                    uidvalidity,
+                });
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let taken = batch
+            .remotes
+            .values()
+            .filter_map(|line| line.mboxname.clone())
+            .collect();
+        let mut asked = Vec::new();
+        for rename in order_renames(wanted, taken) {
+            let command = Apply::Rename {
+                oldmboxname: Some(rename.from.clone()),
+                newmboxname: Some(rename.to.clone()),
+                partition: Some(rename.partition.clone()),
+                uidvalidity: Some(rename.uidvalidity),
+                local: self.config.local_only,
+            };
+            let sent = self
+                .wire
+                .send("APPLY RENAME", &rename.from, &Command::Apply(command));
+            asked.push((sent, rename));
+            self.wire.room().await?;
+        }
+        let mut names = Vec::new();
+        for (sent, rename) in asked {
+            match self.wire.answer(sent).await?.result {
+                Ok(_) if rename.from == rename.to => {
+                    self.notice(format!(
+                        "moved {} to partition {} on the replica",
+                        rename.to, rename.partition
+                    ));
+                }
+                Ok(_) => self.notice(format!("renamed {} to {} on the replica", rename.from, rename.to)),
+                Err(refusal) => batch.fail(&rename.to, refusal.text),
+            }
+            if rename.last {
+                names.push(rename.to);
+            }
+        }
+        // A rename may change more than the name.
+        let lines = self.get_mailboxes(&names).await?;
+        batch.learn(lines)
+    }
+}
+
+/// Whether it is a mailbox of scripts.
+pub(super) fn is_sieve_box(mailbox: &Mailbox) -> bool {
+    mailbox.mbtype.contains(&b'f') || name::is_sieve(&mailbox.name)
+}
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Rename {
+    from: Text,
+    to: Text,
+    /// False on the way to a temporary name.
+    last: bool,
+    partition: Text,
+    uidvalidity: u32,
+}
+
+/// Orders renames so that each target is free when its turn comes; a circle is opened through a temporary name.
+fn order_renames(mut pending: Vec<Rename>, mut taken: BTreeSet<Text>) -> Vec<Rename> {
+    let mut ordered = Vec::with_capacity(pending.len());
+    let mut sources: BTreeSet<Text> = pending.iter().map(|rename| rename.from.clone()).collect();
+    while !pending.is_empty() {
+        let before = ordered.len();
+        pending.retain(|rename| {
+            let free = rename.from == rename.to || !sources.contains(&rename.to);
+            if free {
+                sources.remove(&rename.from);
+                ordered.push(rename.clone());
+            }
+            !free
+        });
+        if ordered.len() == before
+            && let Some(first) = pending.first_mut()
+        {
+            let temporary = temporary_name(&first.from, &taken);
+            taken.insert(temporary.clone());
+            sources.remove(&first.from);
+            sources.insert(temporary.clone());
+            ordered.push(Rename {
+                to: temporary.clone(),
+                last: false,
+                ..first.clone()
+            });
+            first.from = temporary;
+        }
+    }
+    ordered
+}
+
+fn temporary_name(name: &Text, taken: &BTreeSet<Text>) -> Text {
+    let mut number = 0u32;
+    loop {
+        let mut bytes = name.as_bytes().to_vec();
+        bytes.extend_from_slice(format!("-mailtwin-swap-{number}").as_bytes());
+        let candidate = Text::from(bytes);
+        if !taken.contains(&candidate) {
+            return candidate;
+        }
+        number += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(renames: &[(&str, &str)], extra: &[&str]) -> BTreeMap<String, String> {
+        let pending: Vec<Rename> = renames
+            .iter()
+            .map(|(from, to)| Rename {
+                from: Text::from(*from),
+                to: Text::from(*to),
+                last: true,
+                partition: Text::EMPTY,
+                uidvalidity: 1,
+            })
+            .collect();
+        let mut there: BTreeMap<String, String> = renames
+            .iter()
+            .map(|(from, _)| (*from).to_owned())
+            .chain(extra.iter().map(|n| (*n).to_owned()))
+            .map(|n| (n.clone(), n))
+            .collect();
+        let taken = there.keys().map(|n| Text::from(n.as_str())).collect();
+        for rename in order_renames(pending, taken) {
+            let (from, to) = (rename.from.to_string(), rename.to.to_string());
+            let what = there.remove(&from).expect("the source exists");
+            assert!(there.insert(to, what).is_none(), "the target is free");
+        }
+        there
+    }
+
+    #[test]
+    fn chains_swaps_and_circles_end_where_they_should() {
+        let circles: [&[(&str, &str)]; 4] = [
+            &[("a", "b"), ("b", "c"), ("c", "d")],
+            &[("a", "b"), ("b", "a")],
+            &[("a", "b"), ("b", "c"), ("c", "a"), ("x", "y"), ("y", "x")],
+            &[("a", "a"), ("c", "b")],
+        ];
+        for renames in circles {
+            let there = run(renames, &["a-mailtwin-swap-0"]);
+            for (from, to) in renames {
+                assert_eq!(there.get(*to).map(String::as_str), Some(*from));
+            }
+        }
+    }
+}

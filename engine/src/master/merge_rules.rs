@@ -1,0 +1,251 @@
+//! The rules of a full compare: one record here, one on the replica, and what becomes of them. [CS-MASTER-12]
+
+use protocol::{Annotation, Flags, Record, SystemFlags, Text};
+
+/// Facts about both mailboxes that the rules ask for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sides {
+    /// Our LAST_UID before the compare.
+    pub(super) our_last_uid: u32,
+    /// Our DELETEDMODSEQ.
+    pub(super) our_deletedmodseq: u64,
+    /// The replica's LAST_UID.
+    pub(super) their_last_uid: u32,
+    /// The replica's HIGHESTMODSEQ.
+    pub(super) their_highestmodseq: u64,
+}
+
+/// What becomes of a UID.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// Nothing to do.
+    Keep,
+    /// Our record becomes this, with a new modseq.
+    Rewrite(Record),
+    /// Two messages under one UID: the living ones get new UIDs.
+    Split,
+    /// Ours gets a new UID.
+    Renumber,
+    /// Theirs comes here under the same UID.
+    Adopt,
+    /// Theirs comes here under a new UID.
+    CopyBack,
+    /// Theirs is a leftover, and is expunged there.
+    Stale,
+}
+
+/// Both sides have the UID.
+pub(super) fn both(ours: &Record, theirs: &Record) -> Verdict {
+    if ours.is_expunged() && theirs.is_expunged() {
+        return Verdict::Keep;
+    }
+    if ours.guid != theirs.guid {
+        return Verdict::Split;
+    }
+    if is_same(ours, theirs) {
+        return Verdict::Keep;
+    }
+    if ours.is_expunged() {
+        return Verdict::Rewrite(ours.clone());
+    }
+    if theirs.is_expunged() {
+        let mut record = ours.clone();
+        record.flags.system = record.flags.system.with(SystemFlags::EXPUNGED);
+        return Verdict::Rewrite(record);
+    }
+    if theirs.modseq > ours.modseq && theirs.last_updated >= ours.last_updated {
+        return Verdict::Rewrite(with_their_values(ours, theirs));
+    }
+    Verdict::Rewrite(ours.clone())
+}
+
+/// Only we have the UID; `more_follow` tells whether the replica listed a higher one.
+pub(super) fn only_ours(ours: &Record, more_follow: bool, sides: &Sides) -> Verdict {
+    if more_follow || ours.uid <= sides.their_last_uid {
+        return if ours.is_expunged() {
+            Verdict::Keep
+        } else {
+            Verdict::Renumber
+        };
+    }
+    if ours.modseq <= sides.their_highestmodseq {
+        Verdict::Rewrite(ours.clone())
+    } else {
+        Verdict::Keep
+    }
+}
+
+/// Only the replica has the UID.
+pub(super) fn only_theirs(theirs: &Record, sides: &Sides) -> Verdict {
+    if theirs.is_expunged() {
+        Verdict::Keep
+    } else if theirs.uid > sides.our_last_uid {
+        Verdict::Adopt
+    } else if theirs.modseq < sides.our_deletedmodseq {
+        Verdict::Stale
+    } else {
+        Verdict::CopyBack
+    }
+}
+
+fn is_same(ours: &Record, theirs: &Record) -> bool {
+    ours.modseq == theirs.modseq
+        && ours.last_updated == theirs.last_updated
+        && ours.internaldate == theirs.internaldate
+        && ours.flags.system == theirs.flags.system
+        && keywords(&ours.flags) == keywords(&theirs.flags)
+        && sorted(&ours.annotations) == sorted(&theirs.annotations)
+}
+
+fn keywords(flags: &Flags) -> Vec<Vec<u8>> {
+    let mut names: Vec<Vec<u8>> = flags
+        .keywords
+        .iter()
+        .map(|name| name.to_ascii_lowercase())
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn sorted(annotations: &[Annotation]) -> Vec<(&Text, &Text, &Text)> {
+    let mut keys: Vec<_> = annotations
+        .iter()
+        .map(|a| (&a.entry, &a.userid, &a.value))
+        .collect();
+    keys.sort();
+    keys
+}
+
+/// Flags and annotations of theirs, thread id included; dates and the rest stay ours.
+fn with_their_values(ours: &Record, theirs: &Record) -> Record {
+    let stays = |a: &&Annotation| {
+        [Annotation::SAVEDATE, Annotation::CREATEDMODSEQ].contains(&a.entry.as_bytes()) && a.userid.is_empty()
+    };
+    let mut annotations: Vec<Annotation> = theirs.annotations.iter().filter(|a| !stays(a)).cloned().collect();
+    annotations.extend(ours.annotations.iter().filter(stays).cloned());
+    Record {
+        flags: theirs.flags.clone(),
+        annotations,
+        ..ours.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::Guid;
+
+    const SIDES: Sides = Sides {
+        our_last_uid: 10,
+        our_deletedmodseq: 5,
+        their_last_uid: 8,
+        their_highestmodseq: 20,
+    };
+
+    fn record(uid: u32, modseq: u64, guid: u8) -> Record {
+        Record {
+            uid,
+            modseq,
+            last_updated: 100,
+            flags: Flags::default(),
+            internaldate: 50,
+            size: 1,
+            guid: Guid::from_bytes([guid; 20]),
+            annotations: Vec::new(),
+        }
+    }
+
+    fn expunged(mut record: Record) -> Record {
+        record.flags.system = record.flags.system.with(SystemFlags::EXPUNGED);
+        record
+    }
+
+    fn note(entry: &'static [u8], value: &str) -> Annotation {
+        Annotation {
+            entry: Text::from_static(entry),
+            userid: Text::EMPTY,
+            modseq: 0,
+            value: Text::from(value),
+        }
+    }
+
+    #[test]
+    fn both_expunged_is_fine_whatever_they_were() {
+        assert_eq!(
+            both(&expunged(record(1, 2, 1)), &expunged(record(1, 9, 2))),
+            Verdict::Keep
+        );
+    }
+
+    #[test]
+    fn another_message_under_the_uid_splits() {
+        assert_eq!(both(&record(1, 2, 1), &record(1, 2, 2)), Verdict::Split);
+        assert_eq!(both(&expunged(record(1, 2, 1)), &record(1, 2, 2)), Verdict::Split);
+    }
+
+    #[test]
+    fn the_same_in_another_order_is_the_same() {
+        let (mut ours, mut theirs) = (record(1, 2, 1), record(1, 2, 1));
+        ours.flags.keywords = vec![Text::from("A"), Text::from("b")];
+        theirs.flags.keywords = vec![Text::from("b"), Text::from("a")];
+        ours.annotations = vec![note(b"/a", "1"), note(b"/b", "2")];
+        theirs.annotations = vec![note(b"/b", "2"), note(b"/a", "1")];
+        assert_eq!(both(&ours, &theirs), Verdict::Keep);
+        theirs.annotations[0].value = Text::from("3");
+        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(ours));
+    }
+
+    #[test]
+    fn an_expunge_of_either_side_wins() {
+        let gone = expunged(record(1, 2, 1));
+        assert_eq!(both(&gone, &record(1, 9, 1)), Verdict::Rewrite(gone.clone()));
+        assert_eq!(
+            both(&record(1, 2, 1), &expunged(record(1, 1, 1))),
+            Verdict::Rewrite(gone)
+        );
+    }
+
+    #[test]
+    fn the_newer_side_wins_as_a_whole() {
+        let mut ours = record(1, 2, 1);
+        ours.annotations = vec![note(b"/mine", "x"), note(Annotation::SAVEDATE, "1")];
+        let mut theirs = record(1, 3, 1);
+        theirs.internaldate = 99;
+        theirs.flags.system = SystemFlags::SEEN;
+        theirs.annotations = vec![note(b"/theirs", "y"), note(Annotation::SAVEDATE, "2")];
+        let mut taken = ours.clone();
+        taken.flags = theirs.flags.clone();
+        taken.annotations = vec![note(b"/theirs", "y"), note(Annotation::SAVEDATE, "1")];
+        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(taken));
+        theirs.last_updated = 99;
+        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(ours.clone()));
+        theirs.last_updated = 100;
+        theirs.modseq = 2;
+        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(ours));
+    }
+
+    #[test]
+    fn ours_alone() {
+        assert_eq!(only_ours(&record(3, 2, 1), true, &SIDES), Verdict::Renumber);
+        assert_eq!(only_ours(&expunged(record(3, 2, 1)), true, &SIDES), Verdict::Keep);
+        assert_eq!(only_ours(&record(8, 2, 1), false, &SIDES), Verdict::Renumber);
+        assert_eq!(
+            only_ours(&expunged(record(8, 2, 1)), false, &SIDES),
+            Verdict::Keep
+        );
+        assert_eq!(
+            only_ours(&record(9, 20, 1), false, &SIDES),
+            Verdict::Rewrite(record(9, 20, 1))
+        );
+        assert_eq!(only_ours(&record(9, 21, 1), false, &SIDES), Verdict::Keep);
+    }
+
+    #[test]
+    fn theirs_alone() {
+        assert_eq!(only_theirs(&expunged(record(3, 9, 1)), &SIDES), Verdict::Keep);
+        assert_eq!(only_theirs(&record(3, 4, 1), &SIDES), Verdict::Stale);
+        assert_eq!(only_theirs(&record(3, 5, 1), &SIDES), Verdict::CopyBack);
+        assert_eq!(only_theirs(&record(11, 1, 1), &SIDES), Verdict::Adopt);
+    }
+}

@@ -1,0 +1,227 @@
+//! What to do about a mailbox that was refused. [CS-MASTER-10]
+
+use protocol::command::{Apply, Command, Get};
+use protocol::response::Code;
+use protocol::{MailboxLine, Text};
+
+use super::folders::{Batch, is_placeholder, mailbox_lines};
+use super::run::{Run, Tried, Trouble};
+use super::wire::Refusal;
+use crate::model::{Mailbox, MailboxKey};
+use crate::ticket::{Change, Request};
+
+/// Where the climb begins.
+pub(super) enum Rung {
+    /// The first try was refused.
+    Refused(Refusal),
+    /// The comparison showed that only a full compare can help.
+    Merge,
+}
+
+/// What has been tried on one mailbox.
+#[derive(Default)]
+struct Tries {
+    plain: bool,
+    merged: bool,
+    fresh: bool,
+    moved: bool,
+}
+
+impl Run {
+    /// Tries harder, step by step, until the mailbox is accepted or nothing is left to try.
+    pub(super) async fn climb(&mut self, batch: &mut Batch, index: usize, rung: Rung) -> Tried<()> {
+        let mut tries = Tries::default();
+        let mut next = match rung {
+            Rung::Refused(refusal) => Some(refusal),
+            Rung::Merge => {
+                tries.plain = true;
+                tries.merged = true;
+                self.merge(batch, index).await?;
+                self.once_more(batch, index, false).await?
+            }
+        };
+        while let Some(refusal) = next {
+            next = match refusal.code {
+                Code::SyncChecksum if !tries.plain => {
+                    tries.plain = true;
+                    self.once_more(batch, index, false).await?
+                }
+                Code::SyncChecksum if !tries.merged && self.config.copyback => {
+                    tries.merged = true;
+                    self.merge(batch, index).await?;
+                    self.once_more(batch, index, false).await?
+                }
+                Code::SyncChanged if !tries.fresh => {
+                    tries.fresh = true;
+                    self.once_more(batch, index, true).await?
+                }
+                Code::MailboxMoved if !tries.moved => {
+                    tries.moved = true;
+                    self.find_moved(batch, index, &refusal).await?;
+                    self.once_more(batch, index, true).await?
+                }
+                _ => return Err(refusal.into()),
+            };
+        }
+        Ok(())
+    }
+
+    /// One more try with both sides' present state.
+    async fn once_more(&mut self, batch: &mut Batch, index: usize, since: bool) -> Tried<Option<Refusal>> {
+        let key = batch.locals[index].key();
+        // Deleted here meanwhile: nothing to send, and the next run deletes it there.
+        let Some(mailbox) = self.local_mailbox(&key).await? else {
+            return Ok(None);
+        };
+        let name = mailbox.name.clone();
+        batch.locals[index] = mailbox;
+        let lines = self.get_mailboxes(std::slice::from_ref(&name)).await?;
+        batch.remotes.remove(&key.uniqueid);
+        batch.learn(lines)?;
+        let issued = self.issue(batch, index, since).await?;
+        self.settle(issued).await
+    }
+
+    /// The replica says that the name or the identity is taken: by whom, and can that be helped?
+    async fn find_moved(&mut self, batch: &mut Batch, index: usize, refusal: &Refusal) -> Tried<()> {
+        let mailbox = batch.locals[index].clone();
+        let there = self.get_mailboxes(std::slice::from_ref(&mailbox.name)).await?;
+        if let Some(other) = there
+            .iter()
+            .find(|line| line.uniqueid.as_ref() != Some(&mailbox.uniqueid))
+        {
+            let id = other.uniqueid.clone().unwrap_or_default();
+            return self.clear_name(batch, &mailbox, &id, refusal).await;
+        }
+        if !self.peer.takes_unknown_ids() {
+            return Err(refusal.clone().into());
+        }
+        let get = Command::Get(Get::Uniqueids(Some(vec![mailbox.uniqueid.clone()])));
+        let sent = self.wire.send("GET UNIQUEIDS", &mailbox.uniqueid, &get);
+        let lines = mailbox_lines(&mut self.wire.answer(sent).await?)?;
+        let old = lines
+            .iter()
+            .find_map(|line| line.mboxname.clone())
+            .filter(|old| *old != mailbox.name);
+        let Some(old) = old else {
+            return Err(refusal.clone().into());
+        };
+        let command = Apply::Rename {
+            oldmboxname: Some(old.clone()),
+            newmboxname: Some(mailbox.name.clone()),
+            partition: Some(self.partition_of(&mailbox)),
+            uidvalidity: Some(mailbox.uidvalidity),
+            local: self.config.local_only,
+        };
+        let sent = self.wire.send("APPLY RENAME", &old, &Command::Apply(command));
+        self.wire.answer(sent).await?.result?;
+        self.notice(format!("renamed {old} to {} on the replica", mailbox.name));
+        Ok(())
+    }
+
+    /// Another mailbox has the name: one that was deleted here gives way.
+    async fn clear_name(
+        &mut self,
+        batch: &Batch,
+        mailbox: &Mailbox,
+        id: &Text,
+        refusal: &Refusal,
+    ) -> Tried<()> {
+        if !batch.tombstones.contains_key(id) {
+            return Err(Trouble::Item(format!(
+                "{}; the mailbox of that name there has unique id {id}, which is unknown here: rename or delete it on the replica",
+                refusal.text
+            )));
+        }
+        let command = Apply::Unmailbox {
+            mboxname: Some(mailbox.name.clone()),
+            local: self.config.local_only,
+        };
+        let sent = self
+            .wire
+            .send("APPLY UNMAILBOX", &mailbox.name, &Command::Apply(command));
+        self.wire.answer(sent).await?.result?;
+        self.notice(format!("deleted {} on the replica", mailbox.name));
+        Ok(())
+    }
+
+    /// Lifts our values that never go back to the replica's, where those are higher. [CS-MASTER-7]
+    pub(super) async fn raise_locals(&mut self, batch: &mut Batch) -> Tried<()> {
+        if !self.config.copyback {
+            return Ok(());
+        }
+        let low: Vec<MailboxKey> = batch
+            .locals
+            .iter()
+            .filter(|m| {
+                batch
+                    .remotes
+                    .get(&m.uniqueid)
+                    .is_some_and(|line| raised(m, line).is_some())
+            })
+            .map(Mailbox::key)
+            .collect();
+        if low.is_empty() {
+            return Ok(());
+        }
+        self.end_read().await?;
+        let changed = self.raise_in_transaction(batch, &low).await;
+        self.begin_read(&batch.scope).await?;
+        changed?;
+        for mailbox in &mut batch.locals {
+            if let Some(now) = self.local_mailbox(&mailbox.key()).await? {
+                *mailbox = now;
+            }
+        }
+        Ok(())
+    }
+
+    async fn raise_in_transaction(&mut self, batch: &Batch, low: &[MailboxKey]) -> Tried<()> {
+        self.done(Request::Begin {
+            scope: batch.scope.clone(),
+        })
+        .await?;
+        let mut changes = Vec::new();
+        for key in low {
+            let now = match self.local_mailbox(key).await {
+                Ok(now) => now,
+                Err(error) => return self.roll_back(error.into()).await,
+            };
+            let line = batch.remotes.get(&key.uniqueid);
+            if let (Some(now), Some(line)) = (now, line)
+                && let Some(higher) = raised(&now, line)
+            {
+                self.notice(format!(
+                    "{}: UIDVALIDITY or modseqs raised here to the replica's",
+                    now.name
+                ));
+                changes.push(Change::PutMailbox(Box::new(higher)));
+            }
+        }
+        if let Err(error) = self.write(changes).await {
+            return self.roll_back(error.into()).await;
+        }
+        self.done(Request::Commit).await?;
+        Ok(())
+    }
+
+    /// Undoes the open transaction and answers the reason.
+    pub(super) async fn roll_back<T>(&mut self, why: Trouble) -> Tried<T> {
+        self.done(Request::Rollback).await?;
+        Err(why)
+    }
+}
+
+/// The mailbox with the replica's higher values; `None` when none is higher.
+fn raised(mailbox: &Mailbox, line: &MailboxLine) -> Option<Mailbox> {
+    if mailbox.is_placeholder() || is_placeholder(line) {
+        return None;
+    }
+    let mut higher = mailbox.clone();
+    higher.uidvalidity = higher.uidvalidity.max(line.uidvalidity.unwrap_or(0));
+    higher.foldermodseq = higher.foldermodseq.max(line.foldermodseq.unwrap_or(0));
+    if higher.raclmodseq > 0 {
+        higher.raclmodseq = higher.raclmodseq.max(line.raclmodseq.unwrap_or(0));
+    }
+    (higher != *mailbox).then_some(higher)
+}

@@ -1,0 +1,508 @@
+//! Message bytes to the replica: what it has already, what it lacks, and sending that. [CS-MASTER-4]
+//!
+//! While one read's messages are sent the next read is with the store already, so that disk and network overlap; at
+//! most two reads' bytes are held.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+use protocol::command::{Apply, Command, FileHead, Reserve, Streaming};
+use protocol::decode::ReplyDecoder;
+use protocol::response::Data;
+use protocol::{Guid, Record, Text};
+
+use super::ask::RecordReader;
+use super::run::{Run, Tried, Trouble};
+use super::wire::Sent;
+use super::{Ending, folders::Batch};
+use crate::flow::StoreCall;
+use crate::model::Mailbox;
+use crate::name::Scope;
+use crate::ticket::{Reply, Request, StoreError};
+
+/// Files in one `APPLY MESSAGE`, as in Cyrus.
+const BLOCK_FILES_MAX: usize = 1024;
+/// Bytes after which an `APPLY MESSAGE` is ended.
+const BLOCK_BYTES_MAX: u64 = 4 << 20;
+/// GUIDs in one `APPLY RESERVE`, as in Cyrus.
+const RESERVE_GUIDS_MAX: usize = 8192;
+/// GUIDs asked for by RESERVE in one batch; messages beyond are uploaded without asking.
+const RESERVE_ALL_MAX: usize = 16 * RESERVE_GUIDS_MAX;
+/// Messages above this many bytes are read and sent piece by piece.
+const WHOLE_BYTES_MAX: u64 = 1 << 20;
+/// Bytes and messages read from the store at once.
+const READ_BYTES: u64 = 2 << 20;
+const READ_MESSAGES: usize = 512;
+/// Piece of a large message.
+const PIECE_BYTES: u32 = 256 << 10;
+/// Messages up to this many bytes are copied next to their heads; larger ones go out as they are.
+const COPY_BYTES_MAX: usize = 16 << 10;
+/// Staged messages and bytes after which the replica is told to forget them at the next occasion.
+const STAGED_MESSAGES_MAX: u64 = 65_536;
+const STAGED_BYTES_MAX: u64 = 256 << 20;
+
+/// What the replica has staged for this connection.
+#[derive(Default)]
+pub(super) struct Uploads {
+    staged: BTreeMap<Text, BTreeSet<Guid>>,
+    messages: u64,
+    bytes: u64,
+    block: Option<Block>,
+    /// A line could not be completed, so nothing can be said any more.
+    pub(super) torn: bool,
+}
+
+struct Block {
+    files: usize,
+    bytes: u64,
+}
+
+impl Uploads {
+    /// Whether the replica has it staged on the partition.
+    fn has(&self, partition: &Text, guid: &Guid) -> bool {
+        self.staged
+            .get(partition)
+            .is_some_and(|guids| guids.contains(guid))
+    }
+
+    fn add(&mut self, partition: &Text, guid: Guid) -> bool {
+        self.staged.entry(partition.clone()).or_default().insert(guid)
+    }
+
+    /// Takes nothing for granted any more.
+    pub(super) fn forget(&mut self) {
+        self.staged.clear();
+    }
+}
+
+/// Where messages come from and go to.
+pub(super) struct Source {
+    pub(super) scope: Scope,
+    pub(super) name: Text,
+    pub(super) partition: Text,
+    /// The replica has the messages of this and lower UIDs.
+    pub(super) above_uid: u32,
+}
+
+struct Want {
+    uid: u32,
+    guid: Guid,
+    size: u64,
+}
+
+struct Read {
+    wants: Vec<Want>,
+    whole: bool,
+    call: StoreCall<ReplyDecoder>,
+}
+
+impl Run {
+    /// The partition to name for a mailbox.
+    pub(super) fn partition_of(&self, mailbox: &Mailbox) -> Text {
+        self.config
+            .dest_partition
+            .clone()
+            .unwrap_or_else(|| mailbox.partition.clone())
+    }
+
+    /// Asks the replica which of the batch's new messages it has in other mailboxes. [CS-MASTER-5]
+    pub(super) async fn reserve(&mut self, batch: &Batch, todo: &[usize]) -> Tried<()> {
+        let mut wanted: BTreeMap<Text, BTreeSet<Guid>> = BTreeMap::new();
+        let mut total = 0;
+        for &index in todo {
+            let mailbox = &batch.locals[index];
+            let (since, above) = batch.base_of(mailbox);
+            if mailbox.last_uid <= above || total >= RESERVE_ALL_MAX {
+                continue;
+            }
+            let partition = self.partition_of(mailbox);
+            let uids = self.changed_uids(&mailbox.key(), since).await?;
+            let new = &uids[uids.partition_point(|uid| *uid <= above)..];
+            let mut reader =
+                RecordReader::new(&mailbox.key(), &new[..new.len().min(RESERVE_ALL_MAX - total)]);
+            let guids = wanted.entry(partition.clone()).or_default();
+            while let Some(records) = reader.next(&self.port).await? {
+                for record in records.iter().filter(|record| !record.is_expunged()) {
+                    if !self.uploads.has(&partition, &record.guid) && guids.insert(record.guid) {
+                        total += 1;
+                    }
+                }
+            }
+        }
+        let mut asked = Vec::new();
+        for (partition, guids) in wanted {
+            let guids: Vec<Guid> = guids.into_iter().collect();
+            for block in guids.chunks(RESERVE_GUIDS_MAX) {
+                let reserve = Reserve {
+                    partition: Some(partition.clone()),
+                    mboxnames: Some(self.reserve_names(batch)),
+                    guids: Some(block.to_vec()),
+                };
+                let sent = self.wire.send(
+                    "APPLY RESERVE",
+                    &Text::EMPTY,
+                    &Command::Apply(Apply::Reserve(reserve)),
+                );
+                asked.push((sent, partition.clone(), block.to_vec()));
+                self.wire.room().await?;
+            }
+        }
+        for (sent, partition, guids) in asked {
+            let answer = self.wire.answer(sent).await?;
+            // A refusal costs only the upload of what might have been there.
+            if answer.result.is_err() {
+                continue;
+            }
+            let missing: BTreeSet<Guid> = answer
+                .data
+                .into_iter()
+                .flat_map(|line| {
+                    if let Data::Missing(guids) = line {
+                        guids
+                    } else {
+                        Vec::new()
+                    }
+                })
+                .collect();
+            for guid in guids.into_iter().filter(|guid| !missing.contains(guid)) {
+                self.uploads.add(&partition, guid);
+            }
+        }
+        Ok(())
+    }
+
+    /// Cyrus searches the mailboxes that are named; our own replica searches all of their owner.
+    fn reserve_names(&self, batch: &Batch) -> Vec<Text> {
+        let most = if self.peer.is_mailtwin() { 1 } else { usize::MAX };
+        batch
+            .remotes
+            .values()
+            .filter(|line| {
+                !line
+                    .mboxtype
+                    .as_ref()
+                    .is_some_and(|letters| letters.contains(&b'i'))
+            })
+            .filter_map(|line| line.mboxname.clone())
+            .take(most)
+            .collect()
+    }
+
+    /// Uploads the messages of the reader's live records that the replica lacks, and keeps the records when asked
+    /// to. Answers the commands sent.
+    pub(super) async fn upload(
+        &mut self,
+        source: &Source,
+        reader: &mut RecordReader,
+        mut keep: Option<&mut Vec<Record>>,
+    ) -> Tried<Vec<Sent>> {
+        let mut sent = Vec::new();
+        let mut wants = VecDeque::new();
+        let result = self
+            .upload_inner(source, reader, &mut keep, &mut wants, &mut sent)
+            .await;
+        if !self.uploads.torn {
+            self.close_block();
+        }
+        if result.is_err() {
+            self.uploads.forget();
+            sent.drain(..).for_each(|sent| self.wire.forget(sent));
+        }
+        result.map(|()| sent)
+    }
+
+    async fn upload_inner(
+        &mut self,
+        source: &Source,
+        reader: &mut RecordReader,
+        keep: &mut Option<&mut Vec<Record>>,
+        wants: &mut VecDeque<Want>,
+        sent: &mut Vec<Sent>,
+    ) -> Tried<()> {
+        let mut reads: VecDeque<Read> = VecDeque::new();
+        loop {
+            while reads.len() < 2 {
+                while wants.is_empty() {
+                    let Some(records) = reader.next(&self.port).await? else {
+                        break;
+                    };
+                    self.select(source, &records, wants);
+                    if let Some(keep) = keep {
+                        keep.extend(records);
+                    }
+                }
+                let Some(read) = self.start_read(source, wants) else {
+                    break;
+                };
+                reads.push_back(read);
+            }
+            let Some(read) = reads.pop_front() else {
+                return Ok(());
+            };
+            if read.whole {
+                self.send_whole(source, read, wants, sent).await?;
+            } else {
+                self.send_pieces(source, read, sent).await?;
+            }
+        }
+    }
+
+    /// Uploads the messages of records at hand.
+    pub(super) async fn upload_held(&mut self, source: &Source, records: &[Record]) -> Tried<Vec<Sent>> {
+        let mut wants = VecDeque::new();
+        self.select(source, records, &mut wants);
+        let mut none = RecordReader::new(
+            &crate::model::MailboxKey {
+                scope: source.scope.clone(),
+                uniqueid: Text::EMPTY,
+            },
+            &[],
+        );
+        let mut sent = Vec::new();
+        let result = self
+            .upload_inner(source, &mut none, &mut None, &mut wants, &mut sent)
+            .await;
+        if !self.uploads.torn {
+            self.close_block();
+        }
+        if result.is_err() {
+            self.uploads.forget();
+            sent.drain(..).for_each(|sent| self.wire.forget(sent));
+        }
+        result.map(|()| sent)
+    }
+
+    fn select(&mut self, source: &Source, records: &[Record], wants: &mut VecDeque<Want>) {
+        for record in records
+            .iter()
+            .filter(|record| !record.is_expunged() && record.uid > source.above_uid)
+        {
+            if self.uploads.add(&source.partition, record.guid) {
+                wants.push_back(Want {
+                    uid: record.uid,
+                    guid: record.guid,
+                    size: record.size,
+                });
+            }
+        }
+    }
+
+    fn start_read(&self, source: &Source, wants: &mut VecDeque<Want>) -> Option<Read> {
+        let first = wants.pop_front()?;
+        let scope = source.scope.clone();
+        if first.size > WHOLE_BYTES_MAX {
+            let call = self.port.store(Request::ReadMessage {
+                scope,
+                guid: first.guid,
+                offset: 0,
+                len_max: PIECE_BYTES,
+            });
+            return Some(Read {
+                wants: vec![first],
+                whole: false,
+                call,
+            });
+        }
+        let mut bytes = first.size;
+        let mut group = vec![first];
+        while let Some(next) = wants.front()
+            && group.len() < READ_MESSAGES
+            && bytes + next.size <= READ_BYTES
+        {
+            bytes += next.size;
+            group.extend(wants.pop_front());
+        }
+        let guids = group.iter().map(|want| want.guid).collect();
+        let call = self.port.store(Request::ReadMessages {
+            scope,
+            guids,
+            bytes_max: READ_BYTES as u32,
+        });
+        Some(Read {
+            wants: group,
+            whole: true,
+            call,
+        })
+    }
+
+    async fn send_whole(
+        &mut self,
+        source: &Source,
+        read: Read,
+        wants: &mut VecDeque<Want>,
+        sent: &mut Vec<Sent>,
+    ) -> Tried<()> {
+        let Reply::Messages(messages) = read.call.await? else {
+            return Err(StoreError::Misuse {
+                what: "an answer of another kind than messages",
+            }
+            .into());
+        };
+        if messages.is_empty() {
+            return Err(StoreError::Misuse {
+                what: "no messages where some were asked for",
+            }
+            .into());
+        }
+        let mut left = read.wants.into_iter();
+        for message in messages {
+            let Some(want) = left.next() else { break };
+            let Some(bytes) = message else {
+                return Err(lost(source, &want));
+            };
+            if bytes.len() as u64 != want.size {
+                return Err(damaged(source, &want, bytes.len() as u64));
+            }
+            self.open_file(source, &want, sent).await?;
+            if bytes.len() <= COPY_BYTES_MAX {
+                self.port.encode(|encoder| encoder.raw(&bytes));
+            } else {
+                self.port.send_bytes(bytes);
+            }
+            self.end_file(&want).await?;
+        }
+        for want in left.rev() {
+            wants.push_front(want);
+        }
+        Ok(())
+    }
+
+    async fn send_pieces(&mut self, source: &Source, read: Read, sent: &mut Vec<Sent>) -> Tried<()> {
+        let Some(want) = read.wants.into_iter().next() else {
+            return Ok(());
+        };
+        let mut call = read.call;
+        let mut offset = 0;
+        while offset < want.size {
+            let (size, data) = match call.await {
+                Ok(Reply::Bytes { size, data }) => (size, data),
+                Ok(_) => return Err(self.tear(offset, "an answer of another kind than bytes".to_owned())),
+                Err(StoreError::NotFound { .. }) if offset == 0 => return Err(lost(source, &want)),
+                Err(error) if offset == 0 => return Err(error.into()),
+                Err(error) => return Err(self.tear(offset, error.to_string())),
+            };
+            if size != want.size && offset == 0 {
+                return Err(damaged(source, &want, size));
+            }
+            if data.is_empty() || data.len() as u64 > want.size - offset {
+                let reason = damaged(source, &want, offset + data.len() as u64);
+                return Err(if offset == 0 {
+                    reason
+                } else {
+                    self.tear(offset, format!("{reason:?}"))
+                });
+            }
+            if offset == 0 {
+                self.open_file(source, &want, sent).await?;
+            }
+            offset += data.len() as u64;
+            call = self.port.store(Request::ReadMessage {
+                scope: source.scope.clone(),
+                guid: want.guid,
+                offset,
+                len_max: PIECE_BYTES,
+            });
+            self.port.send_bytes(data);
+            self.wire.room().await?;
+        }
+        self.end_file(&want).await
+    }
+
+    /// A file that cannot be completed leaves the replica waiting for its rest: only closing helps.
+    fn tear(&mut self, _sent: u64, reason: String) -> Trouble {
+        self.uploads.torn = true;
+        Trouble::Halt(Ending::Storage(reason))
+    }
+
+    async fn open_file(&mut self, source: &Source, want: &Want, sent: &mut Vec<Sent>) -> Tried<()> {
+        let block_bytes = BLOCK_BYTES_MAX.min(self.config.pipeline_bytes_max / 4);
+        if self
+            .uploads
+            .block
+            .as_ref()
+            .is_some_and(|b| b.files >= BLOCK_FILES_MAX || b.bytes >= block_bytes)
+        {
+            self.close_block();
+        }
+        if self.uploads.block.is_none() {
+            self.wire.bound(self.config.pipeline_bytes_max).await?;
+            self.check_stop()?;
+            sent.push(
+                self.wire
+                    .begin("APPLY MESSAGE", &source.name, &Streaming::Message),
+            );
+            self.uploads.block = Some(Block { files: 0, bytes: 0 });
+        }
+        let head = FileHead {
+            partition: source.partition.clone(),
+            guid: want.guid,
+            size: want.size,
+        };
+        self.port.encode(|encoder| encoder.file(&head));
+        self.wire.add_bytes(want.size);
+        Ok(())
+    }
+
+    async fn end_file(&mut self, want: &Want) -> Tried<()> {
+        if let Some(block) = &mut self.uploads.block {
+            block.files += 1;
+            block.bytes += want.size;
+        }
+        self.uploads.messages += 1;
+        self.uploads.bytes += want.size;
+        self.count(|progress| {
+            progress.messages_sent += 1;
+            progress.message_bytes_sent += want.size;
+        });
+        self.wire.room().await?;
+        Ok(())
+    }
+
+    fn close_block(&mut self) {
+        if self.uploads.block.take().is_some() {
+            self.port.encode(|encoder| encoder.end());
+        }
+    }
+
+    /// Lets the replica forget what is staged once it is much; only behind the lines that needed it.
+    pub(super) fn restart_when_full(&mut self) {
+        if self.uploads.messages >= STAGED_MESSAGES_MAX || self.uploads.bytes >= STAGED_BYTES_MAX {
+            let sent = self.wire.send("RESTART", &Text::EMPTY, &Command::Restart);
+            self.wire.forget(sent);
+            self.uploads.messages = 0;
+            self.uploads.bytes = 0;
+            self.uploads.forget();
+        }
+    }
+
+    /// The bytes of one small message of ours; `None` when it is lost.
+    pub(super) async fn read_small(&self, scope: &Scope, guid: Guid) -> Tried<Option<Bytes>> {
+        let bytes_max = READ_BYTES as u32;
+        let request = Request::ReadMessages {
+            scope: scope.clone(),
+            guids: vec![guid],
+            bytes_max,
+        };
+        match self.port.store(request).await? {
+            Reply::Messages(messages) => Ok(messages.into_iter().next().flatten()),
+            _ => Err(StoreError::Misuse {
+                what: "an answer of another kind than messages",
+            }
+            .into()),
+        }
+    }
+}
+
+fn lost(source: &Source, want: &Want) -> Trouble {
+    Trouble::Item(format!(
+        "{} UID {}: the message's bytes are missing here; run `mailtwin verify`",
+        source.name, want.uid
+    ))
+}
+
+fn damaged(source: &Source, want: &Want, found: u64) -> Trouble {
+    Trouble::Item(format!(
+        "{} UID {}: the message has {found} bytes here, its record says {}; run `mailtwin verify`",
+        source.name, want.uid, want.size
+    ))
+}
