@@ -234,7 +234,7 @@ impl Encoder {
 
     fn put_subscription(&mut self, keyword: &[u8], mboxname: Option<&Text>, userid: Option<&Text>) {
         self.put(keyword);
-        self.put_texts(&[("MBOXNAME", mboxname), ("USERID", userid)]);
+        self.put_texts(&[("USERID", userid), ("MBOXNAME", mboxname)]);
     }
 
     /// The keyed list of a `SEEN` command or data line.

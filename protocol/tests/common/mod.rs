@@ -10,6 +10,7 @@
 use bytes::Bytes;
 use protocol::Limits;
 use protocol::decode::{CommandDecoder, CommandEvent, ReplyDecoder, ReplyEvent};
+use protocol::encode::{Encoder, LiteralStyle};
 
 /// The events of commands pushed in these pieces, up to the end or a `Fatal`; file bytes of one file in one event.
 pub fn commands_in(pieces: impl IntoIterator<Item = impl AsRef<[u8]>>, limits: Limits) -> Vec<CommandEvent> {
@@ -113,4 +114,40 @@ pub fn json_lines(path: &str) -> Vec<serde_json::Value> {
     text.lines()
         .map(|line| serde_json::from_str(line).expect("a JSON object"))
         .collect()
+}
+
+/// Events written again.
+pub fn write_commands(events: &[CommandEvent]) -> Vec<u8> {
+    let mut encoder = Encoder::new(LiteralStyle::Client);
+    for event in events {
+        match event {
+            CommandEvent::Command(command) => encoder.command(command),
+            CommandEvent::Begin(streaming) => encoder.begin(streaming),
+            CommandEvent::Record(record) => encoder.record(record),
+            CommandEvent::File(head) => encoder.file(head),
+            CommandEvent::FileData(bytes) | CommandEvent::Raw(bytes) => encoder.raw(bytes),
+            CommandEvent::FileEnd => {}
+            CommandEvent::End(_) => encoder.end(),
+            other => panic!("{other:?}"),
+        }
+    }
+    encoder.take().to_vec()
+}
+
+/// Events written again.
+pub fn write_replies(events: &[ReplyEvent], style: LiteralStyle) -> Vec<u8> {
+    let mut encoder = Encoder::new(style);
+    for event in events {
+        match event {
+            ReplyEvent::Data(data) => encoder.data(data),
+            ReplyEvent::Begin(streaming) => encoder.begin_data(streaming),
+            ReplyEvent::Record(record) => encoder.record(record),
+            ReplyEvent::FileData(bytes) => encoder.raw(bytes),
+            ReplyEvent::FileEnd => {}
+            ReplyEvent::End(_) => encoder.end(),
+            ReplyEvent::Final(line) => encoder.final_line(line),
+            other => panic!("{other:?}"),
+        }
+    }
+    encoder.take().to_vec()
 }
