@@ -99,7 +99,7 @@ def live(version, port, user):
 
 # facts observed on live servers, section "examples" of spec/05-crc.md
 STRINGS = [
-    r"\seen", r"\deleted", r"\answered", r"\flagged", r"\draft", "myflag", "$label1", "nil",
+    r"\\seen", r"\\deleted", r"\\answered", r"\\flagged", r"\\draft", "myflag", "$label1", "nil",
     "1 63 1795411001 (1401416362) 1795410999 371e82709f6e6817183d8e957af936f682960394",
     "2 13 1795410663 (0) 1795410663 846c64d1cfc4305f18481aa265cf40fe2f8e3150",
     "1 /vendor/cmu/cyrus-imapd/thrid  88894f44c9306106",
