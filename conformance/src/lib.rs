@@ -25,5 +25,6 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod rng;
+pub mod vectors;
 
 pub use error::{Error, Result, readable as error_text};

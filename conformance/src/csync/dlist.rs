@@ -118,6 +118,11 @@ pub fn read_named(line: &[u8]) -> Result<(String, Value)> {
     Ok((name, value))
 }
 
+/// White space of the protocol, vertical tab included.
+fn is_blank(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\r' | b'\n' | 0x0b | 0x0c)
+}
+
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -137,7 +142,7 @@ impl Reader<'_> {
     }
 
     fn skip_space(&mut self) {
-        while self.peek(0).is_some_and(|byte| byte.is_ascii_whitespace()) {
+        while self.peek(0).is_some_and(|byte| is_blank(byte)) {
             self.at += 1;
         }
     }
@@ -145,7 +150,8 @@ impl Reader<'_> {
     fn key(&mut self) -> Result<String> {
         match self.scalar()? {
             Value::Text(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
-            _ => Err(self.broken("NIL as a key")),
+            // NIL has no meaning in the place of a key.
+            _ => Ok("NIL".to_owned()),
         }
     }
 
@@ -272,7 +278,7 @@ impl Reader<'_> {
         let start = self.at;
         while self
             .peek(0)
-            .is_some_and(|byte| !byte.is_ascii_whitespace() && !b"()\"".contains(&byte))
+            .is_some_and(|byte| !is_blank(byte) && !b"()\"".contains(&byte))
         {
             self.at += 1;
         }
