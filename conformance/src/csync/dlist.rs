@@ -142,7 +142,7 @@ impl Reader<'_> {
     }
 
     fn skip_space(&mut self) {
-        while self.peek(0).is_some_and(|byte| is_blank(byte)) {
+        while self.peek(0).is_some_and(is_blank) {
             self.at += 1;
         }
     }
