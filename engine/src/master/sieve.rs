@@ -31,10 +31,13 @@ impl Run {
             .collect();
         let mut active = ours.active_script;
         if self.peer.sieve_mailbox {
-            return self.sync_unlisted(user, scripts, active, reasons).await;
+            // Scripts of a `#sieve` mailbox went as its messages; our own replica lists the others all the same.
+            if !self.peer.is_mailtwin() {
+                return self.sync_unlisted(user, scripts, active, reasons).await;
+            }
+        } else {
+            self.scripts_of_mailbox(user, scope, &mut scripts, &mut active).await?;
         }
-        self.scripts_of_mailbox(user, scope, &mut scripts, &mut active)
-            .await?;
         self.sync_listed(user, scripts, active, theirs, reasons).await
     }
 

@@ -1,4 +1,4 @@
-//! `GET USER` and `GET META`. [CS-GET-2]
+//! `GET USER` and `GET META`. [CS-GET-6] [CS-GET-7]
 
 use protocol::Text;
 use protocol::command::Seen;
@@ -7,15 +7,18 @@ use protocol::response::Data;
 use super::super::fail::Fail;
 use super::super::line;
 use super::super::session::Conn;
-use super::{nonempty, quota, sieve};
+use super::{quota, sieve};
 use crate::model::{Mailbox, UserMeta};
 use crate::name::Scope;
 use crate::ticket::Select;
 
 /// Mailboxes, then quota roots, then, when there is a real mailbox, seen states, subscriptions and scripts. A user
-/// who does not exist, and an argument that names nobody, is an empty answer.
+/// who does not exist is an empty answer.
 pub(super) async fn user(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail> {
-    let Some(user) = nonempty(user) else { return Ok(()) };
+    let user = user.ok_or_else(|| Fail::missing("the user id"))?;
+    if user.is_empty() {
+        return Ok(());
+    }
     let scope = Scope::User(user.clone());
     conn.begin_read(&scope).await?;
     let outcome = user_within(conn, &user, &scope).await;
@@ -49,7 +52,10 @@ async fn user_within(conn: &mut Conn, user: &Text, scope: &Scope) -> Result<(), 
 
 /// A user's seen states, subscriptions and scripts, with or without an INBOX.
 pub(super) async fn meta(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail> {
-    let user = nonempty(user).ok_or_else(|| Fail::missing("the user id"))?;
+    let user = user.ok_or_else(|| Fail::missing("the user id"))?;
+    if user.is_empty() {
+        return Ok(());
+    }
     conn.begin_read(&Scope::User(user.clone())).await?;
     let outcome = meta_within(conn, &user).await;
     conn.end_read().await;
@@ -81,7 +87,8 @@ async fn send_meta(conn: &mut Conn, user: &Text, meta: &UserMeta, mailboxes: &[M
         conn.port
             .encode(|encoder| encoder.data(&Data::Lsub(meta.subscriptions.clone())));
     }
-    if conn.sieve_mailbox {
+    // Scripts that are messages travel as such; those that came by commands are listed to every peer.
+    if conn.sieve_mailbox && meta.scripts.is_empty() {
         return Ok(());
     }
     sieve::list(conn, user, meta, mailboxes).await
