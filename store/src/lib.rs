@@ -12,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod memory;
+pub mod sqlite;
 mod staging;
 mod words;
 

@@ -1,0 +1,235 @@
+//! One open database file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use engine::name::Scope;
+use engine::ticket::StoreError;
+use protocol::{Guid, Text};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
+
+use super::Options;
+use super::error::{Failure, Outcome, io_error};
+use super::schema::{self, State};
+
+/// What is done when there is no file, or an empty one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Absent {
+    /// Make one.
+    Create,
+    /// Say so.
+    Tell,
+}
+
+/// Keyword names are stored once a database; a number never changes its name once it is committed.
+#[derive(Default)]
+pub(crate) struct Keywords {
+    pub(crate) ids: BTreeMap<Text, u64>,
+    pub(crate) names: BTreeMap<u64, Text>,
+}
+
+/// A connection to the database of one scope, with what is worth remembering between requests.
+pub(crate) struct Database {
+    pub(crate) conn: Connection,
+    pub(crate) path: PathBuf,
+    pub(crate) scope: Scope,
+    pub(crate) keywords: Keywords,
+    /// The part of a message that was read last, by content, so that it can never be stale.
+    pub(crate) chunk: Option<(Guid, u64, Bytes)>,
+    /// The next free message number within the open transaction.
+    pub(crate) next_message: Option<i64>,
+    identity: Option<(u64, u64)>,
+}
+
+impl Database {
+    /// Opens the database of a scope; `None` when there is none and none is to be made.
+    pub(crate) fn open(
+        dir: &Path,
+        scope: &Scope,
+        absent: Absent,
+        options: &Options,
+    ) -> Result<Option<Self>, StoreError> {
+        let path = super::place::database(dir, scope);
+        let opened = Self::open_at(&path, scope, absent, options);
+        opened.map_err(|failure| failure.in_scope(&path, scope))
+    }
+
+    fn open_at(path: &Path, scope: &Scope, absent: Absent, options: &Options) -> Outcome<Option<Self>> {
+        let Some(conn) = connect(path, schema::MAIL_ID, schema::MAIL, absent, options)? else {
+            return Ok(None);
+        };
+        let database = Database {
+            conn,
+            path: path.to_path_buf(),
+            scope: scope.clone(),
+            keywords: Keywords::default(),
+            chunk: None,
+            next_message: None,
+            identity: identity(path),
+        };
+        database.check_scope(absent == Absent::Create)?;
+        Ok(Some(database))
+    }
+
+    /// A database remembers whose it is, so that a file under a wrong name is noticed and not served as another's mail.
+    fn check_scope(&self, writable: bool) -> Outcome<()> {
+        let owner = match &self.scope {
+            Scope::User(user) => user.as_bytes(),
+            Scope::Shared => b"",
+        };
+        let stored = self.meta_value("scope")?;
+        match stored {
+            Some(stored) if stored == owner => Ok(()),
+            Some(stored) => {
+                let whose = stored.escape_ascii();
+                Err(Failure::damaged(format!(
+                    "it is the database of user \"{whose}\" under another's name"
+                )))
+            }
+            None if writable => self.set_meta_value("scope", Some(owner)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the path still names the file that is open; an operator may have removed or replaced it.
+    pub(crate) fn is_in_place(&self) -> bool {
+        self.identity == identity(&self.path)
+    }
+
+    /// The error for the one who asked.
+    pub(crate) fn fail(&self, failure: Failure) -> StoreError {
+        failure.in_scope(&self.path, &self.scope)
+    }
+
+    /// Runs a statement without parameters.
+    pub(crate) fn run(&self, sql: &str) -> Outcome<()> {
+        self.conn.prepare_cached(sql)?.raw_execute()?;
+        Ok(())
+    }
+
+    /// Fixes the state that the reads of the open transaction see.
+    pub(crate) fn begin_read(&self) -> Outcome<()> {
+        self.run("BEGIN DEFERRED")?;
+        // SQLite takes its snapshot at the first read, not at BEGIN.
+        self.meta_value("scope").map(drop)
+    }
+
+    /// Opens the write transaction, waiting for the lock as long as the options say.
+    pub(crate) fn begin_write(&mut self) -> Outcome<()> {
+        self.next_message = None;
+        self.run("BEGIN IMMEDIATE")
+    }
+
+    /// Ends the transaction without its changes. SQLite may have done so itself after an error.
+    pub(crate) fn rollback(&mut self) -> Outcome<()> {
+        self.forget_numbers();
+        if self.conn.is_autocommit() {
+            Ok(())
+        } else {
+            self.run("ROLLBACK")
+        }
+    }
+
+    /// Forgets numbers that were given out by changes that are undone.
+    pub(crate) fn forget_numbers(&mut self) {
+        self.keywords = Keywords::default();
+        self.next_message = None;
+    }
+
+    pub(crate) fn meta_value(&self, key: &str) -> Outcome<Option<Vec<u8>>> {
+        let mut statement = self
+            .conn
+            .prepare_cached("SELECT value FROM meta WHERE key = ?1")?;
+        Ok(statement
+            .query_row([key], |row| row.get::<_, Option<Vec<u8>>>(0))
+            .optional()?
+            .flatten())
+    }
+
+    pub(crate) fn set_meta_value(&self, key: &str, value: Option<&[u8]>) -> Outcome<()> {
+        let sql = "INSERT INTO meta(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = ?2";
+        self.conn.prepare_cached(sql)?.execute((key, value))?;
+        Ok(())
+    }
+}
+
+/// Opens a file of the store and sees that its schema is the newest one.
+pub(crate) fn connect(
+    path: &Path,
+    application_id: i32,
+    migrations: &[&str],
+    absent: Absent,
+    options: &Options,
+) -> Outcome<Option<Connection>> {
+    let create = absent == Absent::Create && !options.read_only;
+    if !create && !is_there(path)? {
+        return Ok(None);
+    }
+    let access = match (options.read_only, create) {
+        (true, _) => OpenFlags::SQLITE_OPEN_READ_ONLY,
+        (false, true) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        (false, false) => OpenFlags::SQLITE_OPEN_READ_WRITE,
+    };
+    let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(options.busy_timeout)?;
+    conn.set_prepared_statement_cache_capacity(128);
+    configure(&conn, options)?;
+    let state = schema::state(&conn, application_id, migrations, path)?;
+    if state == State::Empty && !create {
+        return Ok(None);
+    }
+    if state != State::Current {
+        if options.read_only {
+            return Err(StoreError::ReadOnly {
+                path: path.display().to_string(),
+            }
+            .into());
+        }
+        conn.pragma_update(None, "page_size", options.page_bytes)?;
+        use_write_ahead_log(&conn)?;
+        schema::migrate(&mut conn, application_id, migrations, path)?;
+    }
+    Ok(Some(conn))
+}
+
+fn is_there(path: &Path) -> Outcome<bool> {
+    match std::fs::metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_error(path, &error).into()),
+    }
+}
+
+fn configure(conn: &Connection, options: &Options) -> Outcome<()> {
+    let kib = i64::try_from(options.cache_bytes / 1024).unwrap_or(i64::MAX);
+    conn.pragma_update(None, "cache_size", -kib)?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "trusted_schema", "OFF")?;
+    conn.pragma_update(None, "wal_autocheckpoint", options.checkpoint_pages)?;
+    // After a large batch the journal file shrinks back to this.
+    conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;
+    Ok(())
+}
+
+fn use_write_ahead_log(conn: &Connection) -> Outcome<()> {
+    let mode: String = conn.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode.eq_ignore_ascii_case("wal") {
+        Ok(())
+    } else {
+        Err(Failure::damaged(format!(
+            "its file system takes no write-ahead log (journal mode {mode})"
+        )))
+    }
+}
+
+#[cfg(unix)]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|_| (0, 0))
+}

@@ -1,0 +1,224 @@
+//! The durable store: one SQLite database a user, one for what belongs to nobody, one that says who has which mailbox.
+//!
+//! ```text
+//! DIR/users/<user id>.db   mailboxes, records, message bytes, seen states, subscriptions, scripts, quotas of one user
+//! DIR/shared.db            the same for mailboxes of nobody; annotations of the server; credentials
+//! DIR/locator.db           unique id -> users who may have it; made again from the others when it is lost
+//! ```
+//!
+//! A user's file can be opened with any SQLite, copied while the server is stopped (or with `sqlite3 FILE .backup` at
+//! any time), and deleted; it depends on no other file. All transactions are durable when they are answered: write-ahead log, one
+//! `fsync` a commit. Names are percent-encoded where a file name cannot hold them.
+
+mod codec;
+mod database;
+mod error;
+mod locator;
+mod mailbox;
+mod message;
+mod meta;
+mod place;
+mod pool;
+mod record;
+mod schema;
+mod session;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::name::Scope;
+use engine::ticket::StoreError;
+use protocol::Text;
+
+use self::database::{Absent, Database};
+use self::error::io_error;
+use self::locator::Locator;
+pub use self::session::SqliteSession;
+
+/// How a store is used. The defaults suit a server.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How long a request waits for a lock that another connection holds before it answers
+    /// [`StoreError::Locked`].
+    pub busy_timeout: Duration,
+    /// Bytes of staged messages a session keeps in memory; the rest goes to a temporary file in the store's folder.
+    pub staging_bytes: usize,
+    /// Bytes of page cache for each open database.
+    pub cache_bytes: usize,
+    /// Databases a session keeps open while it does not use them, at least 1.
+    pub connections: usize,
+    /// Nothing is written, created or migrated; [`engine::ticket::Request::Begin`] answers
+    /// [`StoreError::ReadOnly`].
+    pub read_only: bool,
+    /// Page size of databases made from now on: a power of two, 512 to 65,536 bytes.
+    pub page_bytes: u32,
+    /// Pages in the write-ahead log at which a commit copies them into the database.
+    pub checkpoint_pages: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            busy_timeout: Duration::from_secs(10),
+            staging_bytes: 16 * 1024 * 1024,
+            cache_bytes: 16 * 1024 * 1024,
+            connections: 4,
+            read_only: false,
+            page_bytes: 8192,
+            checkpoint_pages: 4000,
+        }
+    }
+}
+
+/// The store in a folder; clones are the same store.
+#[derive(Clone)]
+pub struct SqliteStore {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) dir: PathBuf,
+    pub(crate) options: Options,
+    pub(crate) locator: Locator,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir`, and makes the folder when there is none.
+    ///
+    /// # Errors
+    /// Those of [`StoreError`] that concern the folder and the locator; users' databases are looked at when they are
+    /// used.
+    pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
+        let dir = dir.as_ref().to_path_buf();
+        if !options.read_only {
+            make_dir(&place::users_dir(&dir))?;
+        } else if let Err(error) = std::fs::read_dir(&dir) {
+            return Err(io_error(&dir, &error));
+        }
+        let locator = Locator::open(&dir, &options)?;
+        let store = SqliteStore {
+            inner: Arc::new(Inner {
+                dir,
+                options,
+                locator,
+            }),
+        };
+        store.note_unknown_users()?;
+        Ok(store)
+    }
+
+    /// A session for one connection.
+    pub fn session(&self) -> SqliteSession {
+        SqliteSession::new(Arc::clone(&self.inner))
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Everyone who has a database here, with or without an INBOX, in byte order.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn users(&self) -> Result<Vec<Text>, StoreError> {
+        self.inner.users(b"")
+    }
+
+    /// The database file of a user, whether it exists or not.
+    pub fn user_file(&self, user: &[u8]) -> PathBuf {
+        place::database(&self.inner.dir, &Scope::User(Text::copy_from(user)))
+    }
+
+    /// Makes the locator again from the users' databases.
+    ///
+    /// # Errors
+    /// Those of writing the locator; a damaged user database is left out.
+    pub fn rebuild_locator(&self) -> Result<(), StoreError> {
+        self.inner.locator.clear()?;
+        self.note_unknown_users()
+    }
+
+    /// Notes the mailboxes of databases that were put here by someone else.
+    fn note_unknown_users(&self) -> Result<(), StoreError> {
+        if self.inner.options.read_only {
+            return Ok(());
+        }
+        for user in self.users()? {
+            let scope = Scope::User(user);
+            let file = self.inner.file_name(&scope);
+            if self.inner.locator.knows(&file)? {
+                continue;
+            }
+            // A damaged database is reported to whoever asks for it; here it must not keep the others from work.
+            if let Ok(Some(database)) =
+                Database::open(&self.inner.dir, &scope, Absent::Tell, &self.inner.options)
+                && let Ok(uniqueids) = database.uniqueids()
+            {
+                self.inner.locator.note(&file, &scope, &uniqueids)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// Users with a database whose id starts with the prefix, in byte order.
+    pub(crate) fn users(&self, prefix: &[u8]) -> Result<Vec<Text>, StoreError> {
+        let dir = place::users_dir(&self.dir);
+        let entries = match std::fs::read_dir(&dir) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(io_error(&dir, &error)),
+        };
+        let mut users = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(|error| io_error(&dir, &error))?.file_name();
+            let Some(name) = name.to_str() else { continue };
+            let user = match place::read_spelling(name) {
+                Some(user) => Some(user),
+                None if place::is_cut(name) => self.owner_of(&dir.join(name)),
+                None => None,
+            };
+            users.extend(user.filter(|user| user.starts_with(prefix)));
+        }
+        users.sort_unstable();
+        Ok(users)
+    }
+
+    /// Whose a database with a cut name is, by its own word; `None` when it cannot say.
+    fn owner_of(&self, path: &Path) -> Option<Text> {
+        let conn =
+            database::connect(path, schema::MAIL_ID, schema::MAIL, Absent::Tell, &self.options).ok()??;
+        let sql = "SELECT value FROM meta WHERE key = 'scope'";
+        conn.query_row(sql, [], |row| mailbox::text(row, 0)).ok()
+    }
+
+    /// The file name of a scope's database.
+    pub(crate) fn file_name(&self, scope: &Scope) -> String {
+        let path = place::database(&self.dir, scope);
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default()
+    }
+}
+
+/// Makes a folder that is still there after a power failure.
+fn make_dir(dir: &Path) -> Result<(), StoreError> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
+    for folder in dir
+        .ancestors()
+        .take(3)
+        .filter(|folder| !folder.as_os_str().is_empty())
+    {
+        // Not every file system lets a folder be synced; those that do not need no such thing.
+        if let Ok(handle) = std::fs::File::open(folder) {
+            let _ = handle.sync_all();
+        }
+    }
+    Ok(())
+}
