@@ -27,14 +27,14 @@ impl SyncCrc {
         self.annot ^= record_annot(record);
     }
 
-    /// Whether two pairs agree: each value equal, or 0 on either side, which switches its check off. [CS-CRC-6]
+    /// Whether two pairs agree: each value equal, or 0 on either side, which switches its check off. [CS-CRC-9]
     pub fn agrees_with(self, other: SyncCrc) -> bool {
         let same = |a: u32, b: u32| a == b || a == 0 || b == 0;
         same(self.basic, other.basic) && same(self.annot, other.annot)
     }
 }
 
-/// A record's share of the basic CRC; 0 when it is expunged. [CS-CRC-2]
+/// A record's share of the basic CRC; 0 when it is expunged. [CS-CRC-3] [CS-CRC-7]
 pub fn record_basic(record: &Record) -> u32 {
     if record.is_expunged() {
         return 0;
@@ -52,7 +52,7 @@ pub fn record_basic(record: &Record) -> u32 {
     crc32fast::hash(&text)
 }
 
-/// A record's share of the annotation CRC; 0 when it is expunged. [CS-CRC-5]
+/// A record's share of the annotation CRC; 0 when it is expunged. [CS-CRC-4] [CS-CRC-7]
 pub fn record_annot(record: &Record) -> u32 {
     if record.is_expunged() {
         return 0;
@@ -73,6 +73,7 @@ pub fn flag_crc(flags: &Flags) -> u32 {
     flags.keywords.iter().fold(system, |sum, name| sum ^ crc32fast::hash(&name.to_ascii_lowercase()))
 }
 
+/// An annotation's share, virtual ones included. [CS-CRC-5] [CS-CRC-6]
 fn annotation_crc(uid: u32, annotation: &Annotation) -> u32 {
     let mut head = Vec::with_capacity(128);
     push_decimal(&mut head, u64::from(uid), b' ');

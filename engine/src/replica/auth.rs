@@ -39,7 +39,7 @@ pub(super) fn greet(conn: &Conn) {
         .encode(|encoder| lines.iter().for_each(|line| encoder.data(line)));
 }
 
-/// A Cyrus client that tries IMAP first waits ten seconds for a line with its tag; this is that line. [CS-CONN-8]
+/// A Cyrus client that tries IMAP first waits ten seconds for a line with its tag; this is that line. [CS-CONN-50] [CS-EXC-11]
 pub(super) fn answer_probe(conn: &mut Conn, tag: &Text) {
     let mut line = tag.to_vec();
     line.retain(|byte| byte.is_ascii_graphic());
@@ -62,7 +62,7 @@ pub(super) fn compress(conn: &mut Conn, algorithm: &Text) {
     }
 }
 
-/// `AUTHENTICATE`, with its exchange of lines. [CS-AUTH-2]
+/// `AUTHENTICATE`, with its exchange of lines. [CS-AUTH-1] [CS-AUTH-2]
 pub(super) async fn authenticate(
     conn: &mut Conn,
     mechanism: Text,

@@ -2,7 +2,7 @@
 //!
 //! Each command is all or nothing by a savepoint of its own, so a refused one takes nothing of its neighbours with
 //! it. No `OK` of a command that changes anything is encoded before the commit was answered; when the commit fails,
-//! every one of them is answered `NO` with the reason. [CS-APPLY-5]
+//! every one of them is answered `NO` with the reason. [CS-APPLY-2]
 
 use protocol::decode::CommandDecoder;
 use protocol::response::{Data, Final};

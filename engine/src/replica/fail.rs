@@ -36,7 +36,7 @@ pub(super) enum Stop {
 }
 
 impl Fail {
-    /// A required key is absent, NIL or of another kind. [CS-APPLY-3]
+    /// A required key is absent, NIL or of another kind. [CS-APPLY-4]
     pub(super) fn missing(key: &str) -> Fail {
         Fail::bad(format!("{key} is missing, NIL or not of its type"))
     }
@@ -90,7 +90,7 @@ impl From<StoreError> for Fail {
     }
 }
 
-/// What a malformed line is answered with: Cyrus's words, and behind them the rule and the byte. [CS-CONN-9]
+/// What a malformed line is answered with: Cyrus's words, and behind them the rule and the byte. [CS-EXC-10]
 fn malformed_reply(malformed: &Malformed) -> Final {
     match malformed.reply() {
         Final::No(code, _) => Final::No(code, Text::from(malformed.to_string())),
@@ -100,7 +100,7 @@ fn malformed_reply(malformed: &Malformed) -> Final {
             | Fault::MissingArgument
             | Fault::ExtraArguments
             | Fault::InvalidMechanism => plain,
-            _ => Final::Bad(Text::from(format!("{} ({malformed})", malformed.reply_text()))),
+            _ => Final::Bad(Text::from(format!("{}: {malformed}", malformed.reply_text()))),
         },
     }
 }
@@ -124,7 +124,7 @@ pub(super) fn needs_authentication(malformed: &Malformed) -> bool {
     matches!(malformed.verb, Some(Verb::Get | Verb::Apply | Verb::Restore))
 }
 
-/// A keyword behind `GET`, `APPLY` or `RESTORE` that does not exist. [CS-APPLY-2]
+/// A keyword behind `GET`, `APPLY` or `RESTORE` that does not exist. [CS-APPLY-3]
 pub(super) fn unknown_keyword(keyword: &Text) -> Fail {
     Fail::Refused(Code::ProtocolError, format!("unknown keyword {keyword}"))
 }

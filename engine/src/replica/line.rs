@@ -4,7 +4,7 @@ use protocol::{MailboxLine, MailboxOptions, Text};
 
 use crate::model::Mailbox;
 
-/// The line that describes a mailbox; `has_records` announces a `RECORD` list. [CS-GET-4]
+/// The line that describes a mailbox; `has_records` announces a `RECORD` list. [CS-GET-23]
 pub(super) fn of_mailbox(mailbox: &Mailbox, has_records: bool) -> MailboxLine {
     if mailbox.is_placeholder() {
         return of_placeholder(mailbox);
@@ -45,7 +45,7 @@ pub(super) fn of_mailbox(mailbox: &Mailbox, has_records: bool) -> MailboxLine {
     }
 }
 
-/// A placeholder has an identity, a type and two modseqs; the rest is printed empty. [CS-GET-5]
+/// A placeholder has an identity, a type and two modseqs; the rest is printed empty. [CS-GET-26]
 fn of_placeholder(mailbox: &Mailbox) -> MailboxLine {
     MailboxLine {
         uniqueid: Some(mailbox.uniqueid.clone()),
@@ -69,7 +69,7 @@ fn of_placeholder(mailbox: &Mailbox) -> MailboxLine {
     }
 }
 
-/// Adds the keys that came after `RECORD`; a key that came before it wins. [CS-DLIST-9]
+/// Adds the keys that came after `RECORD`; a key that came before it wins. [CS-DLIST-13]
 pub(super) fn merge(line: &mut MailboxLine, late: MailboxLine) {
     macro_rules! fill {
         ($($field:ident)*) => { $( if line.$field.is_none() { line.$field = late.$field; } )* };

@@ -1,4 +1,4 @@
-//! The letters of `MBOXTYPE`. [CS-MBOX-3]
+//! The letters of `MBOXTYPE`. [CS-MBOX-40]
 
 /// Base types and flags that some Cyrus knows: `e c a b s p f j n`, and `d m r z i l`.
 const KNOWN: &[u8] = b"ecabspfjndmrzil";

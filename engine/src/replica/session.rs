@@ -91,7 +91,7 @@ impl Conn {
         }
     }
 
-    /// The next event between commands. What is held is settled before waiting for the peer. [CS-APPLY-5]
+    /// The next event between commands. What is held is settled before waiting for the peer. [CS-APPLY-2]
     async fn next(&mut self) -> Result<CommandEvent, Stop> {
         if !self.batch.is_idle() {
             if !self.port.is_shutdown()
@@ -226,7 +226,7 @@ impl Conn {
         self.answer(Vec::new(), reply, false);
     }
 
-    /// What a peer of this standing is answered instead of the command's own answer. [CS-AUTH-1]
+    /// What a peer of this standing is answered instead of the command's own answer. [CS-GET-1] [CS-APPLY-1]
     fn refusal(&self, open_to_guests: bool) -> Option<Final> {
         match self.peer {
             Peer::Admin => None,
@@ -268,7 +268,7 @@ impl Conn {
                     self.config.unauthenticated_bytes_max
                 )
             }
-            Stop::Fatal(malformed) => format!("{} ({malformed})", malformed.reply_text()),
+            Stop::Fatal(malformed) => format!("{}: {malformed}", malformed.reply_text()),
             Stop::Broken => "the replica's store can neither keep nor undo the last command".to_owned(),
         };
         self.port

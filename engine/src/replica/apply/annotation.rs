@@ -1,5 +1,5 @@
 //! `APPLY ANNOTATION` and `APPLY UNANNOTATION`: annotations of a mailbox, or for the empty name of the server. No
-//! modseq changes with them. [CS-APPLY-16]
+//! modseq changes with them. [CS-APPLY-33] [CS-APPLY-35]
 
 use protocol::{Annotation, Text};
 

@@ -1,4 +1,4 @@
-//! `APPLY CAPABILITIES` and `APPLY FORCE`. [CS-APPLY-20] [CS-APPLY-21]
+//! `APPLY CAPABILITIES` and `APPLY FORCE`. [CS-APPLY-50] [CS-APPLY-49]
 
 use protocol::Text;
 use protocol::response::Data;

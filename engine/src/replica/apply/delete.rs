@@ -1,7 +1,6 @@
-//! `APPLY UNMAILBOX` and `APPLY UNUSER`. [CS-APPLY-10] [CS-APPLY-11]
+//! `APPLY UNMAILBOX` and `APPLY UNUSER`. [CS-APPLY-21] [CS-APPLY-23]
 
 use protocol::Text;
-use protocol::response::Code;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
@@ -11,8 +10,7 @@ use crate::ticket::Change;
 
 /// Removes a mailbox at once, and remembers that it was removed.
 pub(super) async fn mailbox(conn: &mut Conn, mboxname: Option<Text>) -> Result<(), Fail> {
-    let nameless = || Fail::Refused(Code::MailboxNonexistent, "no mailbox is named".to_owned());
-    let name = mboxname.filter(|name| !name.is_empty()).ok_or_else(nameless)?;
+    let name = super::required(mboxname, "the mailbox name")?;
     if conn.mailbox(&name).await?.is_none() {
         return Err(Fail::nonexistent(&name));
     }
@@ -39,11 +37,12 @@ pub(in super::super) fn tombstone_of(mailbox: &Mailbox, deleted_at: i64) -> Tomb
     }
 }
 
-/// Removes a user with everything but what lies below `DELETED.`; nobody's name, and that of no user, is no error.
+/// Removes a user with everything but what lies below `DELETED.`; the empty name, and that of no user, is no error.
 pub(super) async fn user(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fail> {
-    let Some(user) = userid.filter(|user| !user.is_empty()) else {
+    let user = super::required(userid, "the user id")?;
+    if user.is_empty() {
         return Ok(());
-    };
+    }
     let scope = super::user_scope(Some(user))?;
     conn.enter(&scope).await?;
     let deleted_at = conn.port.now().0;

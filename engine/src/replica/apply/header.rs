@@ -15,7 +15,7 @@ use crate::ticket::{Select, StoreError};
 /// Names in a mailbox's keyword table, at most, as in Cyrus; records keep further keywords, the table does not.
 const KEYWORDS_MAX: usize = 128;
 
-/// The first key that any `MAILBOX` line needs and this one lacks. [CS-MBOX-1]
+/// The first key that any `MAILBOX` line needs and this one lacks. [CS-MBOX-10]
 pub(super) fn missing_identity(line: &MailboxLine) -> Option<&'static str> {
     [
         ("UNIQUEID", line.uniqueid.as_ref().is_none_or(|id| id.is_empty())),
@@ -29,7 +29,7 @@ pub(super) fn missing_identity(line: &MailboxLine) -> Option<&'static str> {
     .find_map(|(key, is_missing)| is_missing.then_some(key))
 }
 
-/// The first key that the line of a mailbox with records needs and this one lacks. [CS-MBOX-5]
+/// The first key that the line of a mailbox with records needs and this one lacks. [CS-MBOX-14]
 pub(super) fn missing_value(line: &MailboxLine) -> Option<&'static str> {
     [
         ("PARTITION", !matches!(&line.partition, Some(Some(_)))),
@@ -47,10 +47,11 @@ pub(super) fn missing_value(line: &MailboxLine) -> Option<&'static str> {
     .find_map(|(key, is_missing)| is_missing.then_some(key))
 }
 
-/// Refuses a type that is unknown, or of a mailbox this peer may not send. [CS-MBOX-2] [CS-MBOX-3]
+/// Refuses a type that is unknown, or of a mailbox this peer may not send. [CS-MBOX-11]
+/// [CS-MBOX-12]
 pub(in super::super) fn check_type(conn: &Conn, mbtype: &[u8]) -> Result<(), Fail> {
     if let Some(letter) = mbtype::unknown_letter(mbtype) {
-        return Err(Fail::bad(format!(
+        return Err(Fail::other(format!(
             "MBOXTYPE has the unknown letter {}",
             letter.escape_ascii()
         )));
@@ -63,7 +64,7 @@ pub(in super::super) fn check_type(conn: &Conn, mbtype: &[u8]) -> Result<(), Fai
     Ok(())
 }
 
-/// Refuses to create a mailbox under this name or on this partition, or with another's identity. [CS-MBOX-8]
+/// Refuses to create a mailbox under this name or on this partition, or with another's identity. [CS-MBOX-36]
 pub(in super::super) async fn check_creation(
     conn: &Conn,
     name: &Text,
@@ -89,7 +90,7 @@ pub(in super::super) async fn check_creation(
     check_identity_free(conn, name, uniqueid).await
 }
 
-/// Refuses an identity that a mailbox of another name has. [CS-MBOX-8]
+/// Refuses an identity that a mailbox of another name has. [CS-MBOX-16]
 pub(in super::super) async fn check_identity_free(
     conn: &Conn,
     name: &Text,
@@ -117,7 +118,7 @@ pub(in super::super) fn needed_inbox(name: &Text) -> Option<Text> {
 }
 
 /// Compares a line with what is stored, by the rules in their order. `FORCE` lifts those that keep values from going
-/// back. A mailbox that the command creates compares as one with nothing in it. [CS-MBOX-11]
+/// back. A mailbox that the command creates compares as one with nothing in it. [CS-MBOX-19] to [CS-MBOX-24]
 pub(super) fn check_values(line: &MailboxLine, stored: &Mailbox, force: bool) -> Result<(), Fail> {
     let since = line.since_modseq.unwrap_or(0);
     if since != 0 {
@@ -207,7 +208,7 @@ pub(in super::super) fn empty_mailbox(line: &MailboxLine) -> Mailbox {
 }
 
 /// Overwrites a mailbox's values with the line's. An absent `ANNOTATIONS` removes all, an absent `CREATEDMODSEQ` sets
-/// zero, as in Cyrus; what only newer peers send stays when it is absent. [CS-MBOX-24]
+/// zero, as in Cyrus; what only newer peers send stays when it is absent. [CS-MBOX-34] [CS-EXC-12]
 pub(in super::super) fn overwrite(mailbox: &mut Mailbox, line: &MailboxLine) {
     mailbox.acl = line.acl.clone().flatten().unwrap_or_default();
     mailbox.options = line.options.unwrap_or_default();
@@ -238,7 +239,7 @@ pub(in super::super) fn overwrite(mailbox: &mut Mailbox, line: &MailboxLine) {
     }
 }
 
-/// A mailbox's keyword table as it grows: names are added, never removed, and told apart without case. [CS-MBOX-22]
+/// A mailbox's keyword table as it grows: names are added, never removed, and told apart without case. [CS-MBOX-28]
 pub(in super::super) struct Keywords {
     known: BTreeSet<Vec<u8>>,
     names: Vec<Text>,

@@ -129,8 +129,8 @@ fn weight(record: &Record) -> usize {
     std::mem::size_of::<Record>() + keywords + annotations.sum::<usize>()
 }
 
-/// Writes a placeholder, or removes one that the peer remembers as deleted. A mailbox with records gives way to
-/// neither: it is deleted by name. [CS-MBOX-4]
+/// Writes a placeholder, or removes what the peer remembers as deleted. A mailbox of another identity, or with
+/// records, gives way to neither: it is deleted by name. [CS-MBOX-13] [CS-EXC-8]
 async fn put_entry(conn: &mut Conn, line: &MailboxLine) -> Result<(), Fail> {
     let mut entry = header::empty_mailbox(line);
     header::check_type(conn, &entry.mbtype)?;
@@ -143,10 +143,14 @@ async fn put_entry(conn: &mut Conn, line: &MailboxLine) -> Result<(), Fail> {
     conn.enter(&Scope::of(&entry.name)).await?;
     let there = conn.mailbox(&entry.name).await?;
     if let Some(there) = there.as_ref().filter(|there| !there.is_placeholder()) {
-        return Err(Fail::moved(format!(
-            "{} is a mailbox; delete it with UNMAILBOX first",
-            there.name
-        )));
+        let text = format!("{} is a mailbox; delete it with UNMAILBOX first", there.name);
+        if there.uniqueid != entry.uniqueid {
+            return Err(Fail::moved(text));
+        }
+        let any = UidSelect::From { uid: 1, limit: 1 };
+        if !conn.records(&there.key(), any).await?.is_empty() {
+            return Err(Fail::other(text));
+        }
     }
     header::check_identity_free(conn, &entry.name, &entry.uniqueid).await?;
     if mbtype::is_tombstone(&entry.mbtype) {
@@ -179,7 +183,7 @@ struct Update {
 }
 
 impl Update {
-    /// The steps before the records. [CS-MBOX-7] to [CS-MBOX-18]
+    /// The steps before the records. [CS-MBOX-15] to [CS-MBOX-24]
     async fn begin(conn: &mut Conn, line: Box<MailboxLine>) -> Result<Update, Fail> {
         let new = header::empty_mailbox(&line);
         header::check_type(conn, &new.mbtype)?;
@@ -192,7 +196,7 @@ impl Update {
         let (stored, is_new) = match there.filter(|there| !there.is_placeholder()) {
             Some(there) if there.uniqueid == new.uniqueid => (there.clone(), false),
             Some(there) if conn.force || there.last_uid == 0 => {
-                // Another identity under the same name, and nothing in it or the peer's word for it. [CS-MBOX-10]
+                // Another identity under the same name, and nothing in it or the peer's word for it. [CS-MBOX-18]
                 header::check_identity_free(conn, &new.name, &new.uniqueid).await?;
                 let tombstone = Some(tombstone_of(there, conn.port.now().0));
                 before.push(Change::RemoveMailbox {
@@ -232,7 +236,7 @@ impl Update {
         })
     }
 
-    /// Takes the next record. [CS-MBOX-19]
+    /// Takes the next record, if it fits the line. [CS-EXC-7]
     async fn take(&mut self, conn: &mut Conn, record: Record) -> Result<(), Fail> {
         let uid = record.uid;
         let last_uid = self.line.last_uid.unwrap_or(0);
@@ -265,7 +269,7 @@ impl Update {
         Ok(())
     }
 
-    /// Compares what has come in with what is there, and readies what changes. [CS-MBOX-20]
+    /// Compares what has come in with what is there, and readies what changes. [CS-MBOX-30]
     async fn compare(&mut self, conn: &Conn) -> Result<(), Fail> {
         let incoming = std::mem::take(&mut self.incoming);
         self.incoming_bytes = 0;
@@ -289,7 +293,7 @@ impl Update {
         Ok(())
     }
 
-    /// One record against the one that is there. [CS-MBOX-20]
+    /// One record against the one that is there. [CS-MBOX-30]
     fn judge(&mut self, mut sent: Record, old: Option<Record>) -> Result<(), Fail> {
         let uid = sent.uid;
         let Some(old) = old else {
@@ -335,7 +339,7 @@ impl Update {
         self.writer.push(record);
     }
 
-    /// The steps behind the records. [CS-MBOX-21] to [CS-MBOX-25]
+    /// The steps behind the records. [CS-MBOX-26] to [CS-MBOX-35]
     async fn finish(mut self, conn: &mut Conn, late: MailboxLine) -> Result<(), Fail> {
         let ended = self.end(conn, late).await;
         if let Err(fail) = ended {
@@ -381,7 +385,7 @@ impl Update {
         }
     }
 
-    /// Computes the CRCs from the records themselves: the kept ones may be what is wrong. [CS-CRC-7]
+    /// Computes the CRCs from the records themselves: the kept ones may be what is wrong. [CS-CRC-10]
     async fn recount(&mut self, conn: &mut Conn) -> Result<(), Fail> {
         self.writer.write(conn, &self.stored).await?;
         self.writer.wait().await?;

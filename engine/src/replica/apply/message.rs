@@ -1,4 +1,4 @@
-//! `APPLY MESSAGE`: message bytes, staged as they come. [CS-APPLY-7]
+//! `APPLY MESSAGE`: message bytes, staged as they come. [CS-APPLY-11] [CS-EXC-5]
 
 use bytes::Bytes;
 use protocol::command::FileHead;

@@ -83,7 +83,7 @@ pub(super) async fn run(conn: &mut Conn, command: Apply) -> Result<Vec<Data>, Fa
     Ok(Vec::new())
 }
 
-/// A value that the command cannot do without. [CS-APPLY-3]
+/// A value that the command cannot do without. [CS-APPLY-4]
 fn required<T>(value: Option<T>, key: &str) -> Result<T, Fail> {
     value.ok_or_else(|| Fail::missing(key))
 }

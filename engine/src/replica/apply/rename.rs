@@ -1,4 +1,4 @@
-//! `APPLY RENAME`. [CS-APPLY-9]
+//! `APPLY RENAME`. [CS-APPLY-16] [CS-APPLY-18]
 
 use protocol::Text;
 use protocol::response::Code;

@@ -1,4 +1,6 @@
-//! `APPLY RESERVE`: which of the messages have to be uploaded. [CS-APPLY-6]
+//! `APPLY RESERVE`: which of the messages have to be uploaded. [CS-APPLY-7]
+
+use std::collections::BTreeSet;
 
 use protocol::command::Reserve;
 use protocol::response::Data;
@@ -6,17 +8,19 @@ use protocol::response::Data;
 use super::super::fail::Fail;
 use super::super::session::Conn;
 
-/// Stages what is here already and lists the rest; the line is left out when nothing is missing.
+/// Stages what is here already and lists the rest; the line is left out when nothing is missing. A partition that
+/// does not exist matters only once something is to be staged on it. [CS-APPLY-10]
 pub(super) async fn run(conn: &mut Conn, reserve: Reserve) -> Result<Vec<Data>, Fail> {
     let partition = super::required(reserve.partition, "PARTITION")?;
     let mailboxes = super::required(reserve.mboxnames, "MBOXNAME")?;
     let guids = reserve
         .guids
         .ok_or_else(|| Fail::bad("GUID is missing, or holds something that is no GUID"))?;
-    if !conn.knows_partition(&partition) {
+    let wanted = guids.iter().collect::<BTreeSet<_>>().len();
+    let missing = conn.reserve(partition.clone(), mailboxes, guids).await?;
+    if missing.len() < wanted && !conn.knows_partition(&partition) {
         return Err(Fail::other(format!("unknown partition {partition}")));
     }
-    let missing = conn.reserve(partition, mailboxes, guids).await?;
     Ok(if missing.is_empty() {
         Vec::new()
     } else {

@@ -1,4 +1,4 @@
-//! `APPLY SEEN`. [CS-APPLY-13]
+//! `APPLY SEEN`. [CS-APPLY-25]
 
 use protocol::command::Seen;
 

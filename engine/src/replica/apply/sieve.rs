@@ -1,4 +1,4 @@
-//! The SIEVE commands: scripts of peers that do not send them as messages. [CS-APPLY-15]
+//! The SIEVE commands: scripts of peers that do not send them as messages. [CS-APPLY-26]
 
 use protocol::Text;
 

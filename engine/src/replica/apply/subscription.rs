@@ -1,4 +1,4 @@
-//! `APPLY SUB` and `APPLY UNSUB`. Neither the mailbox nor the user has to exist. [CS-APPLY-12]
+//! `APPLY SUB` and `APPLY UNSUB`. Neither the mailbox nor the user has to exist. [CS-APPLY-24]
 
 use protocol::Text;
 

@@ -1,4 +1,4 @@
-//! `GET ANNOTATION`. [CS-GET-8]
+//! `GET ANNOTATION`. [CS-GET-12]
 
 use protocol::Text;
 use protocol::response::Data;

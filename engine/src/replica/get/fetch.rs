@@ -1,4 +1,4 @@
-//! `GET FETCH`: one message's bytes, streamed. [CS-GET-9]
+//! `GET FETCH`: one message's bytes, streamed. [CS-GET-13]
 
 use protocol::command::{Fetch, FileHead};
 use protocol::response::{Code, Data, StreamingData};

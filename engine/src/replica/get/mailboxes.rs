@@ -1,4 +1,4 @@
-//! `GET MAILBOXES`, `GET UNIQUEIDS` and `GET FULLMAILBOX`. [CS-GET-3] [CS-GET-6]
+//! `GET MAILBOXES`, `GET UNIQUEIDS` and `GET FULLMAILBOX`. [CS-GET-8] [CS-GET-9] [CS-GET-10]
 
 use protocol::Text;
 use protocol::response::{Code, Data, StreamingData};
@@ -45,7 +45,7 @@ async fn send(conn: &Conn, mailboxes: &[Mailbox]) {
 
 /// One mailbox with all its records, expunged ones too, streamed.
 pub(super) async fn full(conn: &mut Conn, name: Option<Text>) -> Result<(), Fail> {
-    let name = name.unwrap_or_default();
+    let name = name.ok_or_else(|| Fail::missing("the mailbox name"))?;
     let scope = Scope::of(&name);
     conn.begin_read(&scope).await?;
     let outcome = full_within(conn, &name).await;

@@ -1,4 +1,4 @@
-//! The GET commands. Each reads one state of its scope; data lines are sent as they come. [CS-GET-1]
+//! The GET commands. Each reads one state of its scope; data lines are sent as they come. [CS-GET-2]
 
 mod annotation;
 mod fetch;
@@ -7,8 +7,8 @@ pub(super) mod quota;
 pub(super) mod sieve;
 mod user;
 
+use protocol::Record;
 use protocol::command::Get;
-use protocol::{Record, Text};
 
 use super::fail::{Fail, unknown_keyword};
 use super::session::Conn;
@@ -46,15 +46,10 @@ impl Conn {
         let _ = self.port.store(Request::EndRead).await;
     }
 
-    /// Whether this peer is shown the mailbox: `#sieve` ones only when it asked for them. [CS-GET-3]
+    /// Whether this peer is shown the mailbox: `#sieve` ones only when it asked for them. [CS-GET-17]
     fn shows(&self, mailbox: &Mailbox) -> bool {
         self.sieve_mailbox || !(is_sieve(&mailbox.name) || super::mbtype::is_sieve(&mailbox.mbtype))
     }
-}
-
-/// The value, unless it is empty.
-fn nonempty(text: Option<Text>) -> Option<Text> {
-    text.filter(|text| !text.is_empty())
 }
 
 /// The highest UID of a chunk of records.

@@ -1,4 +1,4 @@
-//! `GET QUOTA`. [CS-GET-7]
+//! `GET QUOTA`. [CS-GET-11]
 
 use protocol::Text;
 use protocol::command::Quota;
@@ -6,7 +6,6 @@ use protocol::response::Data;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
-use super::nonempty;
 use crate::model::QuotaLimits;
 use crate::name::Scope;
 
@@ -15,7 +14,7 @@ pub(in super::super) const UNLIMITED: u32 = u32::MAX;
 
 /// One line when the root exists.
 pub(super) async fn run(conn: &mut Conn, root: Option<Text>) -> Result<(), Fail> {
-    let root = nonempty(root).ok_or_else(|| Fail::missing("the quota root"))?;
+    let root = root.ok_or_else(|| Fail::missing("the quota root"))?;
     let quotas = conn.quotas(&Scope::of(&root)).await?;
     for limits in quotas.iter().filter(|limits| limits.root == root) {
         conn.port
@@ -24,16 +23,16 @@ pub(super) async fn run(conn: &mut Conn, root: Option<Text>) -> Result<(), Fail>
     Ok(())
 }
 
-/// A quota root as its line has it: every resource, unlimited ones as 4294967295, storage in both spellings.
+/// A quota root as its line has it: storage in both spellings, the old one as 4294967295 when it is unlimited; other
+/// resources only when they are limited. [CS-GET-28]
 pub(super) fn of_limits(limits: &QuotaLimits) -> Quota {
-    let wire = |limit: Option<u32>| Some(limit.unwrap_or(UNLIMITED));
     Quota {
         root: Some(limits.root.clone()),
-        limit: wire(limits.storage),
-        storage: wire(limits.storage),
-        message: wire(limits.message),
-        annotation_storage: wire(limits.annotation_storage),
-        num_folders: wire(limits.num_folders),
+        limit: Some(limits.storage.unwrap_or(UNLIMITED)),
+        storage: limits.storage,
+        message: limits.message,
+        annotation_storage: limits.annotation_storage,
+        num_folders: limits.num_folders,
         modseq: Some(limits.modseq),
     }
 }

@@ -1,4 +1,4 @@
-//! Scripts as the SIEVE lines list and fetch them. [CS-GET-10]
+//! Scripts as the SIEVE lines list and fetch them. [CS-GET-31]
 //!
 //! Scripts that came by SIEVE commands are listed as kept. A user who has none, but has a `#sieve` mailbox, is listed
 //! from its messages, so that a peer of either kind sees the scripts that a peer of the other kind has sent.
@@ -18,7 +18,7 @@ pub(in super::super) const SOURCE: &[u8] = b".script";
 /// Extension of a compiled script; it exists here only as the mark of the active one.
 pub(in super::super) const COMPILED: &[u8] = b".bc";
 /// Largest message of a `#sieve` mailbox that is looked into, bytes.
-const SCRIPT_BYTES_MAX: u32 = 16 << 20;
+const SCRIPT_BYTES_MAX: u32 = 1 << 20;
 /// Most messages of a `#sieve` mailbox that are looked into.
 const SCRIPTS_MAX: u32 = 1000;
 
@@ -80,7 +80,7 @@ pub(super) async fn list(
 
 /// `GET FETCH_SIEVE`.
 pub(super) async fn fetch(conn: &mut Conn, userid: Option<Text>, filename: Option<Text>) -> Result<(), Fail> {
-    let user = super::nonempty(userid).ok_or_else(|| Fail::missing("USERID"))?;
+    let user = userid.ok_or_else(|| Fail::missing("USERID"))?;
     let filename = filename.ok_or_else(|| Fail::missing("FILENAME"))?;
     conn.begin_read(&Scope::User(user.clone())).await?;
     let outcome = fetch_within(conn, &user, &filename).await;

@@ -1,0 +1,165 @@
+//! Sessions recorded between real Cyrus servers: what their master said is said to our replica, and what their replica
+//! answered is what ours has to answer.
+
+mod support;
+
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use engine::Replica;
+use serde_json::Value;
+use store::memory::MemoryStore;
+use support::Driver;
+
+/// The steps whose outcome depends on nothing but what came over the wire.
+const STEPS: [&str; 5] = [
+    "01-initial",
+    "02-noop",
+    "03-incremental",
+    "04-rename",
+    "05-delete",
+];
+
+/// One line of a recording.
+struct Line {
+    is_master: bool,
+    bytes: Vec<u8>,
+}
+
+fn unescape(text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = text.as_bytes();
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte == b'\\' && tail.first() == Some(&b'x') {
+            let hex = std::str::from_utf8(&tail[1..3]).expect("hex digits");
+            out.push(u8::from_str_radix(hex, 16).expect("hex digits"));
+            rest = &tail[3..];
+        } else if byte == b'\\' {
+            out.push(tail[0]);
+            rest = &tail[1..];
+        } else {
+            out.push(byte);
+            rest = tail;
+        }
+    }
+    out
+}
+
+fn read(version: &str, step: &str) -> Vec<Line> {
+    let path = format!(
+        "{}/../spec/sessions/{version}/{step}.jsonl",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let text = std::fs::read_to_string(Path::new(&path)).expect("a recording");
+    let mut lines = Vec::new();
+    for json in text.lines().skip(1) {
+        let value: Value = serde_json::from_str(json).expect("JSON");
+        let Some(parts) = value["line"].as_array() else {
+            continue;
+        };
+        let mut bytes = Vec::new();
+        for part in parts {
+            match part {
+                Value::String(text) => bytes.extend(unescape(text)),
+                file => {
+                    let base64 = file["file"].as_str().expect("a file");
+                    bytes.extend(STANDARD.decode(base64).expect("base64"));
+                }
+            }
+        }
+        lines.push(Line {
+            is_master: value["dir"] == "C",
+            bytes,
+        });
+    }
+    lines
+}
+
+/// What both replicas must agree on: data lines without what only a server of that version knows.
+fn essence(bytes: &[u8]) -> Vec<String> {
+    let text = support::printable(bytes);
+    let lines = text.lines().filter(|line| !line.is_empty()).map(|line| {
+        let mut line = line.to_owned();
+        for key in ["QUOTAROOT", "USERFLAGS"] {
+            if let Some(at) = line.find(&format!(" {key} ")) {
+                let rest = line[at + key.len() + 2..].to_owned();
+                let end = if rest.starts_with('(') {
+                    rest.find(')').map(|i| i + 1)
+                } else {
+                    rest.find([' ', ')'])
+                };
+                line = format!("{}{}", &line[..at], &rest[end.unwrap_or(rest.len())..]);
+            }
+        }
+        line
+    });
+    lines.collect()
+}
+
+fn replay(version: &str) -> String {
+    let store = MemoryStore::new();
+    let mut differences = String::new();
+    for step in STEPS {
+        let mut config = support::config();
+        config.trusted = false;
+        config.unauthenticated_bytes_max = 1 << 20;
+        let mut driver = Driver::new(Replica::new(config), &store);
+        driver.settle();
+        driver.take();
+        let lines = read(version, step);
+        let mut at = lines
+            .iter()
+            .position(|line| line.is_master)
+            .expect("the master speaks");
+        while at < lines.len() {
+            let mut asked = lines[at].bytes.clone();
+            at += 1;
+            let mut expected = Vec::new();
+            while at < lines.len() && !lines[at].is_master {
+                expected.extend_from_slice(&lines[at].bytes);
+                at += 1;
+            }
+            if asked.starts_with(b"AUTHENTICATE") {
+                asked = b"AUTHENTICATE PLAIN YWRtaW4=\r\n".to_vec();
+            }
+            driver.feed(&asked);
+            let (got, want) = (essence(&std::mem::take(&mut driver.sent)), essence(&expected));
+            if got != want {
+                let shown: String = support::printable(&asked).chars().take(300).collect();
+                differences.push_str(&format!("{version} {step}: {shown}\n"));
+                for line in got.iter().filter(|line| !want.contains(line)) {
+                    differences.push_str(&format!("   got {line}\n"));
+                }
+                for line in want.iter().filter(|line| !got.contains(line)) {
+                    differences.push_str(&format!("  want {line}\n"));
+                }
+            }
+        }
+    }
+    differences
+}
+
+fn expect_none(differences: &str) {
+    assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn cyrus_3_2() {
+    expect_none(&replay("3.2"));
+}
+
+#[test]
+fn cyrus_3_6() {
+    expect_none(&replay("3.6"));
+}
+
+#[test]
+fn cyrus_3_10() {
+    expect_none(&replay("3.10"));
+}
+
+#[test]
+fn cyrus_3_12() {
+    expect_none(&replay("3.12"));
+}
