@@ -76,25 +76,61 @@ fn read(version: &str, step: &str) -> Vec<Line> {
     lines
 }
 
-/// What both replicas must agree on: data lines without what only a server of that version knows.
-fn essence(bytes: &[u8]) -> Vec<String> {
-    let text = support::printable(bytes);
-    let lines = text.lines().filter(|line| !line.is_empty()).map(|line| {
-        let mut line = line.to_owned();
-        for key in ["QUOTAROOT", "USERFLAGS"] {
-            if let Some(at) = line.find(&format!(" {key} ")) {
-                let rest = line[at + key.len() + 2..].to_owned();
-                let end = if rest.starts_with('(') {
-                    rest.find(')').map(|i| i + 1)
-                } else {
-                    rest.find([' ', ')'])
-                };
-                line = format!("{}{}", &line[..at], &rest[end.unwrap_or(rest.len())..]);
-            }
+/// Where our replica answers otherwise than the recorded one, and why that is right: version, step, and a part of the
+/// line that differs.
+const KNOWN: [(&str, &str, &str, &str); 4] = [
+    (
+        "3.2",
+        "",
+        "* SIEVE ",
+        "3.2 lists compiled scripts as files of their own [CS-GET-31]",
+    ),
+    (
+        "3.6",
+        "04-rename",
+        "MBOXNAME user.alice.Renamed ",
+        "3.6 raises FOLDERMODSEQ by a rename, the master has not",
+    ),
+    ("3.10", "04-rename", "MBOXNAME user.alice.Renamed ", "as 3.6"),
+    (
+        "3.12",
+        "03-incremental",
+        "MBOXNAME user.alice.#sieve ",
+        "a refused MAILBOX leaves nothing here [CS-EXC-2]",
+    ),
+];
+
+/// What both replicas must agree on: lines without what only a server of that version knows, refusals by their code.
+fn essence(version: &str, step: &str, bytes: &[u8]) -> Vec<String> {
+    let text = support::printable(bytes).replace("+}", "}");
+    let is_known = |line: &&str| {
+        KNOWN
+            .iter()
+            .any(|(v, s, part, _)| *v == version && step.contains(s) && line.contains(part))
+    };
+    text.lines()
+        .filter(|line| !line.is_empty())
+        .filter(|line| !is_known(line))
+        .map(plain)
+        .collect()
+}
+
+fn plain(line: &str) -> String {
+    let mut line = line.to_owned();
+    for key in ["QUOTAROOT", "USERFLAGS"] {
+        if let Some(at) = line.find(&format!(" {key} ")) {
+            let rest = line[at + key.len() + 2..].to_owned();
+            let end = match rest.starts_with('(') {
+                true => rest.find(')').map(|i| i + 1),
+                false => rest.find([' ', ')']),
+            };
+            line = format!("{}{}", &line[..at], &rest[end.unwrap_or(rest.len())..]);
         }
-        line
-    });
-    lines.collect()
+    }
+    if line.starts_with("NO ") {
+        line = line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    }
+    line
 }
 
 fn replay(version: &str) -> String {
@@ -124,7 +160,8 @@ fn replay(version: &str) -> String {
                 asked = b"AUTHENTICATE PLAIN YWRtaW4=\r\n".to_vec();
             }
             driver.feed(&asked);
-            let (got, want) = (essence(&std::mem::take(&mut driver.sent)), essence(&expected));
+            let got = essence(version, step, &std::mem::take(&mut driver.sent));
+            let want = essence(version, step, &expected);
             if got != want {
                 let shown: String = support::printable(&asked).chars().take(300).collect();
                 differences.push_str(&format!("{version} {step}: {shown}\n"));
