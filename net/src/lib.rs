@@ -3,4 +3,6 @@
 
 pub mod address;
 pub mod config;
+pub mod deflate;
+pub mod sasl;
 pub mod secret;
