@@ -8,6 +8,7 @@ mod value;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::command::{Command, FileHead, Streaming};
+use crate::grammar::Value;
 use crate::response::{Data, Final, StreamingData};
 use crate::{Guid, Record};
 
@@ -110,6 +111,46 @@ impl Encoder {
         }
         self.open = Open::Files { first: false };
         self.put_file_head(head);
+    }
+
+    /// One value of the grammar as it is written in a line, without a line end.
+    pub fn value(&mut self, value: &Value<'_>) {
+        match value {
+            Value::Nil => self.put(b"NIL"),
+            Value::Text(text) => self.put_string(text),
+            Value::List(items) => {
+                self.put(b"(");
+                for (i, item) in items.iter().enumerate() {
+                    if i > 0 {
+                        self.put(b" ");
+                    }
+                    self.value(item);
+                }
+                self.put(b")");
+            }
+            Value::KvList(pairs) => {
+                self.put(b"%(");
+                for (i, (key, value)) in pairs.iter().enumerate() {
+                    if i > 0 {
+                        self.put(b" ");
+                    }
+                    self.put_string(key);
+                    self.put(b" ");
+                    self.value(value);
+                }
+                self.put(b")");
+            }
+            Value::File(file) => {
+                self.put(b"%{");
+                self.put_string(&file.partition);
+                self.put(b" ");
+                self.put_string(&file.guid);
+                self.put(b" ");
+                value::unsigned(&mut self.out, file.bytes.len() as u64);
+                self.put(b"}\r\n");
+                self.put(file.bytes);
+            }
+        }
     }
 
     /// Bytes as they are: those of a file, or a SASL line.

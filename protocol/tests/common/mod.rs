@@ -7,6 +7,8 @@
     reason = "tests fail by panicking"
 )]
 
+pub mod generate;
+
 use bytes::Bytes;
 use protocol::Limits;
 use protocol::decode::{CommandDecoder, CommandEvent, ReplyDecoder, ReplyEvent};
