@@ -2,15 +2,14 @@
 
 use crate::csync::Csync;
 use crate::imap::Imap;
+use crate::place::Place;
 use crate::ports::Port;
 use crate::process::{self, Daemon, Output};
 use crate::{Error, Result};
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 /// The account that may replicate; it exists on every server that this crate sets up.
 pub const ADMIN: &str = "repladmin";
@@ -34,6 +33,8 @@ pub struct Setup {
     pub unix_hierarchy_sep: bool,
     /// `altnamespace`: personal mailboxes beside INBOX instead of below it.
     pub alt_namespace: bool,
+    /// Whether its files lie on a memory file system, see [`Place::create`].
+    pub in_memory: bool,
     /// More lines for imapd.conf, as (key, value).
     pub extra: Vec<(String, String)>,
 }
@@ -47,6 +48,7 @@ impl Setup {
             conversations: false,
             unix_hierarchy_sep: true,
             alt_namespace: false,
+            in_memory: false,
             extra: Vec::new(),
         }
     }
@@ -114,7 +116,7 @@ fn cyrus_ids() -> Option<(u32, u32)> {
     Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
 }
 
-/// A running Cyrus. Ended, and its directory removed, on drop (`MAILTWIN_KEEP=1` keeps the directory).
+/// A running Cyrus. Ended, and its directory removed, on drop.
 #[derive(Debug)]
 pub struct Cyrus {
     master: Daemon,
@@ -123,7 +125,7 @@ pub struct Cyrus {
     csync: Port,
     sieve: Port,
     setup: Setup,
-    _temporary: Option<TempDir>,
+    _place: Place,
 }
 
 impl Cyrus {
@@ -134,17 +136,8 @@ impl Cyrus {
         if let Some(reason) = obstacle() {
             return Err(Error::Skipped(reason));
         }
-        let temporary = tempfile::Builder::new()
-            .prefix("mailtwin-cyrus-")
-            .tempdir()
-            .map_err(Error::io("creating a temporary directory"))?;
-        let directory = temporary.path().to_path_buf();
-        let temporary = if std::env::var("MAILTWIN_KEEP").as_deref() == Ok("1") {
-            eprintln!("kept: {}", temporary.keep().display());
-            None
-        } else {
-            Some(temporary)
-        };
+        let place = Place::create("mailtwin-cyrus-", setup.in_memory)?;
+        let directory = place.path().to_path_buf();
         let (imap, csync, sieve) = (Port::reserve()?, Port::reserve()?, Port::reserve()?);
         prepare(&directory, &setup, [&imap, &csync, &sieve])?;
         let master = start_master(&directory)?;
@@ -155,7 +148,7 @@ impl Cyrus {
             csync,
             sieve,
             setup,
-            _temporary: temporary,
+            _place: place,
         };
         cyrus.wait_until_ready()?;
         Ok(cyrus)
@@ -318,9 +311,6 @@ fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 3]) -> Result<()> {
     };
     write("imapd.conf", imapd_conf(directory, setup))?;
     write("cyrus.conf", cyrus_conf(directory, ports))?;
-    // Other users must be able to reach the Unix socket inside.
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))
-        .map_err(Error::io("opening the directory"))?;
     let mut chown = Command::new("chown");
     process::run(
         chown.args(["-R", "cyrus:mail"]).arg(directory),

@@ -19,6 +19,7 @@ pub mod cyrus;
 mod error;
 pub mod imap;
 pub mod kill;
+pub mod place;
 pub mod population;
 pub mod ports;
 pub mod process;

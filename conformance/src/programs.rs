@@ -5,6 +5,7 @@
 
 use crate::csync::Csync;
 use crate::cyrus::{self, ADMIN, PASSWORD};
+use crate::place::Place;
 use crate::ports::Port;
 use crate::process::{self, Daemon, Output};
 use crate::{Error, Result};
@@ -13,7 +14,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
-use tempfile::TempDir;
 
 const START_LIMIT: Duration = Duration::from_secs(20);
 const RUN_LIMIT: Duration = Duration::from_secs(120);
@@ -79,7 +79,7 @@ pub struct Twin {
     server: Option<Daemon>,
     /// The line that the server printed when it was ready.
     pub ready_line: String,
-    _temporary: Option<TempDir>,
+    _place: Place,
 }
 
 impl Twin {
@@ -94,18 +94,8 @@ impl Twin {
     }
 
     fn create(name: &str, unix: bool, extra: &[&str]) -> Result<Twin> {
-        let temporary = tempfile::Builder::new()
-            .prefix("mailtwin-twin-")
-            .tempdir()
-            .map_err(Error::io("creating a temporary directory"))?;
-        let directory = temporary.path().to_path_buf();
-        let temporary = if std::env::var("MAILTWIN_KEEP").as_deref() == Ok("1") {
-            eprintln!("kept: {}", temporary.keep().display());
-            None
-        } else {
-            Some(temporary)
-        };
-        open_to_all(&directory)?;
+        let own = Place::create("mailtwin-twin-", true)?;
+        let directory = own.path().to_path_buf();
         let place = directory.display();
         let mut conf = format!(
             "configdirectory: {place}/conf
@@ -137,7 +127,7 @@ mailtwin_socket_mode: 0666
             listen,
             server: None,
             ready_line: String::new(),
-            _temporary: temporary,
+            _place: own,
         };
         twin.set_password()?;
         Ok(twin)
@@ -319,11 +309,4 @@ mailtwin_socket_mode: 0666
     pub fn mailtwin(&self, arguments: &[&str]) -> Result<Output> {
         process::run(self.command("mailtwin")?.args(arguments), RUN_LIMIT)
     }
-}
-
-/// Lets the user cyrus reach the socket and read nothing else of importance.
-fn open_to_all(directory: &Path) -> Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o755))
-        .map_err(Error::io("opening the directory"))
 }

@@ -30,6 +30,10 @@ impl Replica {
         }
     }
 
+    pub(super) fn is_stock(&self) -> bool {
+        matches!(self, Replica::Stock { .. })
+    }
+
     pub(super) fn address(&self) -> String {
         match self {
             Replica::Own(twin) => twin.address(),

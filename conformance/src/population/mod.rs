@@ -46,7 +46,9 @@ pub fn keywords() -> Vec<String> {
 
 /// How a server that is to be filled, or to receive the fill, is set up.
 pub fn setup(name: &str) -> Setup {
-    Setup::new(name, &USERS)
+    let mut setup = Setup::new(name, &USERS);
+    setup.in_memory = true;
+    setup
 }
 
 /// Fills `cyrus`, which must be empty and set up by [`setup`].
