@@ -82,7 +82,7 @@ fn run(route: &Route) -> Outcome {
     scope.sieve_mailbox = !route.unix;
 
     population::fill(&first)?;
-    pass_on(route, &first, &mut twin, &second)?;
+    pass_on(route, &first, &mut twin, &second, &["-A"])?;
     compare::assert_equal(
         "after the initial way",
         &compare::servers(&first, &second, &scope)?,
@@ -90,7 +90,7 @@ fn run(route: &Route) -> Outcome {
     verify(&twin)?;
 
     population::change(&first)?;
-    pass_on(route, &first, &mut twin, &second)?;
+    pass_on(route, &first, &mut twin, &second, &["-A"])?;
     compare::assert_equal(
         "after the incremental way",
         &compare::servers(&first, &second, &scope)?,
@@ -99,8 +99,11 @@ fn run(route: &Route) -> Outcome {
 }
 
 /// One run of each client: Cyrus into our store, our store into Cyrus.
-fn pass_on(route: &Route, first: &Cyrus, twin: &mut Twin, second: &Cyrus) -> Outcome {
-    let arguments: &[&str] = if route.deflate { &["-z", "-A"] } else { &["-A"] };
+fn pass_on(route: &Route, first: &Cyrus, twin: &mut Twin, second: &Cyrus, what: &[&str]) -> Outcome {
+    let mut arguments = what.to_vec();
+    if route.deflate {
+        arguments.push("-z");
+    }
     twin.start()?;
     let there = first.sync_client(&twin.address(), arguments)?;
     let log = twin.log();
@@ -113,7 +116,7 @@ fn pass_on(route: &Route, first: &Cyrus, twin: &mut Twin, second: &Cyrus) -> Out
     } else {
         second.csync_address()
     };
-    twin.sync_client(&target, arguments)?.success("the way back")?;
+    twin.sync_client(&target, &arguments)?.success("the way back")?;
     Ok(())
 }
 

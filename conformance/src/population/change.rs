@@ -12,7 +12,7 @@ use crate::imap::Imap;
 ///
 /// Renaming or deleting a *shared* mailbox is left out on purpose: an all-users run of Cyrus 3.6 names
 /// only the mailboxes that exist now, so a renamed shared mailbox meets its old self on the replica
-/// (`IMAP_MAILBOX_MOVED`); only rolling replication carries that over.
+/// (`IMAP_MAILBOX_MOVED`); see [`rename_shared`].
 pub fn change(cyrus: &Cyrus) -> Result<()> {
     let mut alice = cyrus.imap("alice")?;
     messages(&mut alice)?;
@@ -28,6 +28,16 @@ pub fn change(cyrus: &Cyrus) -> Result<()> {
     // carry over that a mailbox has become a place holder.)
     csync.run(b"APPLY UNMAILBOX user.alice.deep.0.1.2.3.4.5.6.7.8.9.10")?;
     sieve(&mut csync)
+}
+
+/// Renames a shared mailbox and adds a message. Returns the old and the new name as `sync_client -m`
+/// takes them: a run by mailbox that names both is what rolling replication would do.
+pub fn rename_shared(cyrus: &Cyrus) -> Result<[&'static str; 2]> {
+    let names = ["shared/team/Old stuff", "shared/Older stuff"];
+    let mut admin = cyrus.imap(ADMIN)?;
+    admin.rename(names[0], names[1])?;
+    admin.append(names[1], "()", DATE, &plain(700))?;
+    Ok(names)
 }
 
 fn messages(imap: &mut Imap) -> Result<()> {

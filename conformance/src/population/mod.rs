@@ -9,7 +9,7 @@ mod change;
 pub mod mail;
 mod replay;
 
-pub use change::change;
+pub use change::{change, rename_shared};
 
 use crate::Result;
 use crate::csync::Csync;
