@@ -102,10 +102,10 @@ fn run(route: &Route) -> Outcome {
 fn pass_on(route: &Route, first: &Cyrus, twin: &mut Twin, second: &Cyrus, what: &[&str]) -> Outcome {
     let mut arguments = what.to_vec();
     if route.deflate {
-        arguments.push("-z");
+        arguments.insert(0, "-z");
     }
     twin.start()?;
-    let there = first.sync_client(&twin.address(), arguments)?;
+    let there = first.sync_client(&twin.address(), &arguments)?;
     let log = twin.log();
     there
         .success("the way there")
