@@ -1,0 +1,346 @@
+//! Master against replica over memory stores: initial and incremental runs.
+
+mod twin;
+
+use engine::local;
+use engine::master::{Ending, Job};
+use engine::model::{QuotaLimits, SeenState, ServerAnnotation};
+use engine::name::Scope;
+use engine::ticket::Change;
+use protocol::{SystemFlags, Text};
+use twin::mail::{Mail, guid_of};
+use twin::{jane, pair, quiet, similar, sync_and_check};
+
+fn populated() -> Mail {
+    let mut mail = Mail::new("m");
+    mail.create(&[
+        "user.jane",
+        "user.jane.Sent",
+        "user.jane.a b.&AOQ-",
+        "user.jane.\"q\"",
+    ]);
+    mail.append("user.jane", &["one\r\n", "two\r\n", "", "bare\nlf\n"]);
+    mail.append("user.jane.Sent", &["one\r\n", "sent\r\n"]);
+    mail.flag(
+        "user.jane",
+        1,
+        SystemFlags::SEEN.with(SystemFlags::FLAGGED),
+        &["work", "NIL"],
+    );
+    mail.annotate("user.jane", 2, "/comment", "", "line1\r\nline \"2\" %\u{e4}");
+    mail.annotate("user.jane", 2, "/comment", "jane", "private");
+    mail.expunge("user.jane", 4);
+    mail.annotate_mailbox("user.jane", "/comment", "a\0b");
+    mail
+}
+
+#[test]
+fn first_run_to_an_empty_replica() {
+    let (master, replica) = (populated(), Mail::new("r"));
+    let outcome = sync_and_check(&master, &replica);
+    assert_eq!(
+        outcome.progress.messages_sent, 4,
+        "equal messages and expunged ones are not sent"
+    );
+    assert_eq!(outcome.progress.records_sent, 6);
+    assert_eq!(outcome.progress.mailboxes_sent, 4);
+    assert_eq!(outcome.progress.items_done, 1);
+    assert!(!String::from_utf8_lossy(&outcome.said).contains("APPLY RESERVE"));
+}
+
+#[test]
+fn first_run_to_a_replica_that_says_it_is_cyrus() {
+    let (master, replica) = (populated(), Mail::new("r"));
+    let outcome = pair::sync_as_cyrus(pair::user("jane"), &master.store, &replica.store);
+    twin::check(&outcome, &master, &replica);
+}
+
+#[test]
+fn a_delta_is_only_what_changed() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    master.append("user.jane.Sent", &["new\r\n"]);
+    master.flag("user.jane", 2, SystemFlags::ANSWERED, &[]);
+    let outcome = sync_and_check(&master, &replica);
+    assert_eq!(outcome.progress.messages_sent, 1);
+    assert_eq!(outcome.progress.records_sent, 2);
+    assert_eq!(outcome.progress.mailboxes_sent, 2);
+    let said = String::from_utf8_lossy(&outcome.said).into_owned();
+    assert!(said.contains("SINCE_MODSEQ"), "{said}");
+}
+
+#[test]
+fn a_copied_message_is_reserved_and_not_sent() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    master.append("user.jane.a b.&AOQ-", &["two\r\n", "fresh\r\n"]);
+    let outcome = sync_and_check(&master, &replica);
+    assert_eq!(outcome.progress.messages_sent, 1);
+}
+
+#[test]
+fn renames_keep_what_is_there() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    master.rename("user.jane.Sent", "user.jane.Old");
+    let outcome = sync_and_check(&master, &replica);
+    assert_eq!(outcome.progress.messages_sent, 0);
+    assert_eq!(
+        outcome.progress.notices,
+        ["renamed user.jane.Sent to user.jane.Old on the replica"]
+    );
+}
+
+#[test]
+fn names_that_swap() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    master.rename("user.jane.Sent", "user.jane.t");
+    master.rename("user.jane.\"q\"", "user.jane.Sent");
+    master.rename("user.jane.t", "user.jane.\"q\"");
+    let outcome = sync_and_check(&master, &replica);
+    assert_eq!(outcome.progress.messages_sent, 0);
+    assert_eq!(
+        outcome.progress.notices.len(),
+        3,
+        "{:?}",
+        outcome.progress.notices
+    );
+}
+
+#[test]
+fn a_delete_travels_only_by_its_tombstone() {
+    let (mut master, mut replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    replica.create(&["user.jane.theirs"]);
+    master.delete("user.jane.Sent");
+    let outcome = pair::sync(pair::user("jane"), &master.store, &replica.store);
+    assert_eq!(outcome.progress.ended, Some(Ending::Done));
+    assert_eq!(
+        outcome.progress.notices,
+        [
+            "user.jane.theirs exists only on the replica; it is left as it is",
+            "deleted user.jane.Sent on the replica"
+        ]
+    );
+    replica.delete("user.jane.theirs");
+    similar(&master.dump(&jane()), &replica.dump(&jane()));
+}
+
+#[test]
+fn a_name_that_comes_back_is_another_mailbox() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    master.delete("user.jane.Sent");
+    master.create(&["user.jane.Sent"]);
+    master.append("user.jane.Sent", &["other\r\n"]);
+    sync_and_check(&master, &replica);
+}
+
+#[test]
+fn what_belongs_to_the_user() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    sync_and_check(&master, &replica);
+    let uniqueid = master.mailbox("user.jane.Sent").uniqueid;
+    let seen = |lastuid| {
+        let seenuids = Text::from("1:2");
+        Change::PutSeen(SeenState {
+            uniqueid: uniqueid.clone(),
+            lastread: 5,
+            lastuid,
+            lastchange: 6,
+            seenuids,
+        })
+    };
+    let quota = QuotaLimits {
+        root: Text::from("user.jane"),
+        storage: Some(1000),
+        message: Some(7),
+        ..QuotaLimits::default()
+    };
+    let script = |name: &str, text: &str| {
+        local::put_script(
+            engine::flow::Now(5),
+            Text::from(name),
+            Text::from(text),
+            guid_of(text.as_bytes()),
+        )
+    };
+    let mut changes = vec![seen(1), Change::PutQuota(quota.clone())];
+    changes.extend(local::subscribe(Text::from("user.jane.Sent"), true));
+    changes.extend(local::subscribe(Text::from("user.jane"), true));
+    changes.extend(script("first", "keep;\r\n"));
+    changes.extend(script("second", "discard;\r\n"));
+    changes.extend(local::activate_script(Some(Text::from("first"))));
+    master.write(jane(), changes);
+    sync_and_check(&master, &replica);
+
+    let mut changes = vec![
+        seen(2),
+        Change::PutQuota(QuotaLimits {
+            storage: None,
+            ..quota
+        }),
+    ];
+    changes.extend(local::subscribe(Text::from("user.jane"), false));
+    changes.extend(local::activate_script(Some(Text::from("second"))));
+    changes.extend(local::remove_script(Text::from("first")));
+    master.write(jane(), changes);
+    sync_and_check(&master, &replica);
+
+    let mut changes = local::activate_script(None);
+    changes.extend(script("second", "stop;\r\n"));
+    changes.push(Change::RemoveQuota {
+        root: Text::from("user.jane"),
+    });
+    master.write(jane(), changes);
+    sync_and_check(&master, &replica);
+}
+
+#[test]
+fn everything_with_shared_mailboxes_and_server_annotations() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    master.create(&["news", "news.local", "user.bob"]);
+    master.append("news.local", &["extra\r\n"]);
+    master.append("user.bob", &["bob\r\n"]);
+    let annotation = |entry: &str, value: &str| {
+        let (entry, value) = (Text::from(entry), Text::from(value));
+        Change::PutServerAnnotation(ServerAnnotation {
+            entry,
+            userid: Text::EMPTY,
+            value,
+        })
+    };
+    let root = Text::from("news");
+    let quota = Change::PutQuota(QuotaLimits {
+        root,
+        message: Some(9),
+        ..QuotaLimits::default()
+    });
+    master.write(
+        Scope::Shared,
+        vec![annotation("/motd", "hello"), annotation("/comment", "x"), quota],
+    );
+    let all = || Job::AllUsers { prefix: Text::EMPTY };
+    let run = |master: &Mail| {
+        let outcome = pair::sync(all(), &master.store, &replica.store);
+        assert_eq!(
+            outcome.progress.ended,
+            Some(Ending::Done),
+            "{:?}",
+            outcome.progress
+        );
+        for scope in [jane(), Scope::User(Text::from("bob")), Scope::Shared] {
+            similar(&master.dump(&scope), &replica.dump(&scope));
+        }
+        quiet(all(), master, &replica);
+        outcome
+    };
+    assert_eq!(run(&master).progress.items_done, 3);
+    let gone = Change::RemoveServerAnnotation {
+        entry: Text::from("/motd"),
+        userid: Text::EMPTY,
+    };
+    master.write(Scope::Shared, vec![gone, annotation("/comment", "y")]);
+    master.rename("news.local", "news.world");
+    master.delete("news");
+    run(&master);
+}
+
+#[test]
+fn single_mailboxes_by_name() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    master.create(&["news"]);
+    let names = |names: &[&str]| Job::Mailboxes(names.iter().map(|name| Text::from(*name)).collect());
+    let job = names(&["user.jane.Sent", "user.jane", "news", "user.jane.none"]);
+    let outcome = pair::sync(job, &master.store, &replica.store);
+    assert_eq!(outcome.progress.ended, Some(Ending::Done));
+    assert_eq!(outcome.progress.notices, ["user.jane.none does not exist here"]);
+    assert_eq!(outcome.progress.mailboxes_sent, 3);
+    assert_eq!(replica.records("user.jane.Sent").len(), 2);
+
+    master.rename("user.jane.Sent", "user.jane.Old");
+    for name in ["user.jane.Old", "user.jane.Sent"] {
+        let outcome = pair::sync(names(&[name]), &master.store, &replica.store);
+        assert_eq!(outcome.progress.ended, Some(Ending::Done), "{name}");
+        assert_eq!(replica.records("user.jane.Old").len(), 2);
+    }
+    master.delete("user.jane.Old");
+    pair::sync(names(&["user.jane.Old"]), &master.store, &replica.store);
+    sync_and_check(&master, &replica);
+}
+
+#[test]
+fn a_user_who_is_not_here_is_left_alone_there() {
+    let (master, replica) = (Mail::new("m"), populated());
+    let before = replica.dump(&jane());
+    let outcome = pair::sync(pair::user("jane"), &master.store, &replica.store);
+    assert_eq!(outcome.progress.ended, Some(Ending::Done));
+    assert_eq!(outcome.progress.notices.len(), 1);
+    assert_eq!(replica.dump(&jane()), before);
+}
+
+#[test]
+fn one_failing_mailbox_does_not_stop_the_next_ones() {
+    let (mut master, mut replica) = (populated(), Mail::new("r"));
+    replica.create(&["user.jane", "user.jane.Sent"]);
+    replica.append("user.jane", &["not ours\r\n"]);
+    master.create(&["user.kim"]);
+    let job = Job::Users(vec![Text::from("jane"), Text::from("kim")]);
+    let outcome = pair::sync(job, &master.store, &replica.store);
+    assert_eq!(outcome.progress.ended, Some(Ending::SomeFailed));
+    assert_eq!(outcome.progress.failures.len(), 1);
+    let failure = &outcome.progress.failures[0];
+    assert_eq!(failure.item, "jane");
+    assert!(
+        failure.reason.contains("user.jane") && failure.reason.contains("unique id r0001"),
+        "{}",
+        failure.reason
+    );
+    assert_eq!(
+        replica.records("user.jane.Sent").len(),
+        2,
+        "an empty mailbox of another identity gives way"
+    );
+    replica.mailbox("user.kim");
+}
+
+#[test]
+fn an_odd_split_of_the_bytes_changes_nothing() {
+    let master = populated();
+    let reference = Mail::new("r");
+    sync_and_check(&master, &reference);
+    for split in 1..40 {
+        let replica = Mail::new("r");
+        let wire = pair::Wire {
+            split,
+            ..pair::Wire::default()
+        };
+        let config = pair::master_config(pair::user("jane"));
+        let outcome = pair::connect(config, &master.store, &replica.store, "mailtwin 0.1.0", wire);
+        assert_eq!(outcome.progress.ended, Some(Ending::Done));
+        assert_eq!(replica.dump(&jane()), reference.dump(&jane()));
+    }
+}
+
+#[test]
+fn authentication_and_compression_come_first() {
+    let (master, replica) = (populated(), Mail::new("r"));
+    let mut config = pair::master_config(pair::user("jane"));
+    config.authenticate = true;
+    config.compress = engine::master::Compress::Required;
+    let outcome = pair::connect(
+        config,
+        &master.store,
+        &replica.store,
+        "mailtwin 0.1.0",
+        pair::Wire::default(),
+    );
+    twin::check(&outcome, &master, &replica);
+    let said = outcome.lines();
+    assert!(said[0].starts_with("AUTHENTICATE PLAIN "), "{}", said[0]);
+    assert_eq!(
+        said[1..3],
+        ["COMPRESS DEFLATE", "APPLY CAPABILITIES (SIEVE-MAILBOX)"]
+    );
+}
