@@ -272,6 +272,15 @@ pub fn records(store: &MemoryStore, mailbox: &Mailbox) -> Vec<Record> {
 
 /// All of a scope that has to be equal on both sides, with every live message's bytes checked against its GUID.
 pub fn dump(store: &MemoryStore, scope: &Scope) -> String {
+    show(store, scope, true)
+}
+
+/// The same without what two histories may leave different: tombstones, when those were cleaned, and keyword names out of use.
+pub fn dump_living(store: &MemoryStore, scope: &Scope) -> String {
+    show(store, scope, false)
+}
+
+fn show(store: &MemoryStore, scope: &Scope, with_past: bool) -> String {
     let mut session = store.session();
     let select = match scope {
         Scope::User(user) => Select::User(user.clone()),
@@ -284,8 +293,15 @@ pub fn dump(store: &MemoryStore, scope: &Scope) -> String {
             .annotations
             .iter_mut()
             .for_each(|annotation| annotation.modseq = 0);
+        if !with_past {
+            mailbox.userflags.clear();
+            mailbox.deletedmodseq = 0;
+        }
         text.push_str(&format!("{mailbox:#?}\n"));
         for mut record in records(store, &mailbox) {
+            if record.is_expunged() && !with_past {
+                continue;
+            }
             record.flags.keywords.sort();
             record.annotations.sort();
             if !record.is_expunged() {
