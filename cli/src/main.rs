@@ -1,1 +1,15 @@
-fn main() {}
+//! `mailtwin`: looks at a mail store, brings mail in and out, verifies it, and shows a demonstration.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    match cli::run(&cli::args::Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("mailtwin: {failure}");
+            ExitCode::from(failure.exit as u8)
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// What an operator can do with a mailtwin store: look, verify, bring mail in and out.
+///
+/// Exit codes: 0 done; 1 verify found damage, or the demo's twins differ; 2 wrong command line; 65 mail that cannot be
+/// read; 66 no such user, mailbox or message; 73 the target of an export exists; 74 the store or a file failed;
+/// 75 in use, try again; 78 wrong configuration.
+#[derive(Debug, Parser)]
+#[command(name = "mailtwin", version, max_term_width = 100)]
+pub struct Arguments {
+    /// Configuration in imapd.conf syntax.
+    #[arg(
+        short = 'C',
+        value_name = "FILE",
+        default_value = "/etc/mailtwin.conf",
+        global = true
+    )]
+    pub config: PathBuf,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Shows a master and a replica at work, on sample mail, in a temporary folder.
+    Demo(DemoArgs),
+    /// Sets the password of a user who may replicate; it is read from standard input.
+    ///
+    /// Stored are SCRAM-SHA-256 and SCRAM-SHA-1 verifiers, never the password. Name the user in `admins`.
+    Passwd {
+        /// Name to log in with.
+        user: String,
+    },
+    /// Lists all users, or the mailboxes of one.
+    List {
+        /// Lists this user's mailboxes.
+        user: Option<String>,
+        /// Prints JSON, all values exact.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Writes a message to standard output, byte for byte.
+    Cat {
+        /// An internal name (user.jane.Sent) or USER/MAILBOX (jane/INBOX, jane/Sent).
+        mailbox: String,
+        /// UID of the message.
+        uid: u32,
+    },
+    /// Appends mail to a mailbox; makes the user and the mailbox when they are missing.
+    ///
+    /// Lines that end with LF alone get CRLF; a message whose first line ends with CRLF is taken as it is.
+    Import(ImportArgs),
+    /// Writes a user's mail as Maildir++, with flags, keywords and times.
+    ///
+    /// Messages are written byte for byte. Keywords are in dovecot-keywords files; UIDs in dovecot-uidlist files;
+    /// subscribed mailboxes in the file subscriptions. Deleted mailboxes are left out.
+    Export(ExportArgs),
+    /// Checks everything stored: hashes every byte again, recomputes every CRC, follows every reference.
+    Verify {
+        /// Checks this user only.
+        user: Option<String>,
+        /// Prints JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Arguments of `demo`.
+#[derive(Args, Debug)]
+pub struct DemoArgs {
+    /// Keeps the temporary folder and says how to look further.
+    #[arg(long)]
+    pub keep: bool,
+    /// Works in this new or empty folder, and keeps it.
+    #[arg(long, value_name = "DIR")]
+    pub dir: Option<PathBuf>,
+    /// Changes the replica behind the replication's back before the comparison, so that it has to fail.
+    #[arg(long, hide = true)]
+    pub sabotage: bool,
+}
+
+/// Arguments of `import`.
+#[derive(Args, Debug)]
+pub struct ImportArgs {
+    /// Whose mailbox.
+    pub user: String,
+    /// INBOX, INBOX/Sub, Sub, or an internal name of the user's (user.jane.Sub).
+    pub mailbox: String,
+    /// What PATH holds.
+    pub format: Format,
+    /// A Maildir (its Maildir++ folders become mailboxes below MAILBOX), an mbox file, a message file or a folder of
+    /// message files.
+    pub path: PathBuf,
+}
+
+/// What an import reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// A Maildir with its Maildir++ folders.
+    Maildir,
+    /// One mbox file.
+    Mbox,
+    /// One message file, or a folder of them.
+    Eml,
+}
+
+/// Arguments of `export`.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Whose mail.
+    pub user: String,
+    /// A new or empty folder.
+    pub dir: PathBuf,
+    /// Ends lines with LF, as most programs that read Maildirs like it.
+    #[arg(long)]
+    pub lf: bool,
+}

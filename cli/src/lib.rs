@@ -1,0 +1,59 @@
+//! `mailtwin`, the operator's program.
+#![forbid(unsafe_code)]
+
+pub mod access;
+pub mod args;
+pub mod cat;
+pub mod export;
+pub mod failure;
+pub mod hash;
+pub mod import;
+pub mod list;
+pub mod names;
+pub mod open;
+pub mod output;
+pub mod table;
+pub mod utf7;
+
+use access::Access;
+use args::{Arguments, Command};
+use failure::Result;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// See [`failure::Exit`].
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let look = || open::open(&arguments.config, true);
+    match &arguments.command {
+        Command::List { user: None, json } => list::users(&mut Access::new(look()?.store.session()), *json),
+        Command::List {
+            user: Some(user),
+            json,
+        } => list::mailboxes(
+            &mut Access::new(look()?.store.session()),
+            &names::user(user)?,
+            *json,
+        ),
+        Command::Cat { mailbox, uid } => {
+            let name = names::anywhere(mailbox)?;
+            cat::run(
+                &mut Access::new(look()?.store.session()),
+                &name,
+                *uid,
+                &mut std::io::stdout().lock(),
+            )
+        }
+        Command::Import(args) => {
+            let opened = open::open(&arguments.config, false)?;
+            import::run(
+                &mut Access::new(opened.store.session()),
+                args,
+                &opened.partition,
+                open::now,
+            )
+        }
+        Command::Export(args) => export::run(&mut Access::new(look()?.store.session()), args),
+        Command::Demo(_) | Command::Passwd { .. } | Command::Verify { .. } => Ok(()),
+    }
+}
