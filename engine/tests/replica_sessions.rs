@@ -136,6 +136,7 @@ fn plain(line: &str) -> String {
 fn replay(version: &str) -> String {
     let store = MemoryStore::new();
     let mut differences = String::new();
+    let mut lines_compared = 0;
     for step in STEPS {
         let mut config = support::config();
         config.trusted = false;
@@ -162,6 +163,7 @@ fn replay(version: &str) -> String {
             driver.feed(&asked);
             let got = essence(version, step, &std::mem::take(&mut driver.sent));
             let want = essence(version, step, &expected);
+            lines_compared += want.len();
             if got != want {
                 let shown: String = support::printable(&asked).chars().take(300).collect();
                 differences.push_str(&format!("{version} {step}: {shown}\n"));
@@ -174,6 +176,10 @@ fn replay(version: &str) -> String {
             }
         }
     }
+    assert!(
+        lines_compared > 200,
+        "{version}: only {lines_compared} lines were there to compare"
+    );
     differences
 }
 

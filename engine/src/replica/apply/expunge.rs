@@ -4,11 +4,9 @@ use protocol::{SystemFlags, Text};
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
+use super::writer::{RECORDS_AT_ONCE, Writer};
 use crate::name::Scope;
-use crate::ticket::{Change, UidSelect};
-
-/// Records worked on at once.
-const RECORDS_AT_ONCE: usize = 512;
+use crate::ticket::UidSelect;
 
 /// Marks records expunged and changes nothing else of them, no modseq either: the peer that asks for it will send
 /// the records again. UIDs that do not exist are skipped.
@@ -38,26 +36,22 @@ pub(super) async fn run(
     uids.sort_unstable();
     uids.dedup();
     let key = mailbox.key();
-    let mut changes = Vec::new();
+    let mut writer = Writer::new(&mailbox, false, Vec::new());
+    let mut has_changed = false;
     for uids in uids.chunks(RECORDS_AT_ONCE) {
         let mut records = conn.records(&key, UidSelect::List(uids.to_vec())).await?;
         records.retain(|record| !record.is_expunged());
-        for record in &mut records {
-            mailbox.crc.toggle(record);
+        has_changed |= !records.is_empty();
+        for mut record in records {
+            mailbox.crc.toggle(&record);
             record.flags.system = record.flags.system.with(SystemFlags::EXPUNGED);
+            writer.push(record);
         }
-        if !records.is_empty() {
-            let (uniqueid, partition) = (mailbox.uniqueid.clone(), mailbox.partition.clone());
-            changes.push(Change::PutRecords {
-                uniqueid,
-                partition,
-                records,
-            });
-        }
+        writer.write(conn, &mailbox).await?;
     }
-    if !changes.is_empty() {
-        changes.push(Change::PutMailbox(Box::new(mailbox)));
-        conn.write(changes).await?;
+    if has_changed {
+        writer.finish(conn, mailbox).await
+    } else {
+        Ok(())
     }
-    Ok(())
 }

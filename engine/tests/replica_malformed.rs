@@ -1,0 +1,178 @@
+//! Malformed input: each line gets one clear answer, nothing hangs, and the connection goes on in step.
+
+mod support;
+
+use engine::flow::Input;
+use store::memory::MemoryStore;
+use support::{guid, keys, record, replica, state, upload};
+
+/// The line, and how its answer begins. Where Cyrus hangs or dies there is an answer here.
+fn table() -> Vec<(String, &'static str)> {
+    let badp = "NO IMAP_PROTOCOL_BAD_PARAMETERS ";
+    let parse_get = "BAD IMAP_PROTOCOL_ERROR Failed to parse GET line";
+    let parse_apply = "BAD IMAP_PROTOCOL_ERROR Failed to parse APPLY line";
+    let keys = keys("user.jane", "id1", 0, 1);
+    let rows: Vec<(&str, &'static str)> = vec![
+        ("GET", parse_get),
+        ("GET ", parse_get),
+        ("GET FOO", parse_get),
+        ("GET USER", parse_get),
+        ("GET USER a b", parse_get),
+        ("GET USER a ", parse_get),
+        ("GET USER a\"b", parse_get),
+        ("GET USER a(b", parse_get),
+        ("GET USER )", parse_get),
+        ("GET USER \"a", parse_get),
+        ("GET MAILBOXES (a b", parse_get),
+        ("GET (USER user1)", parse_get),
+        ("GET FOO bar", "NO IMAP_PROTOCOL_ERROR unknown keyword"),
+        ("GET USER ()", badp),
+        ("GET USER NIL", badp),
+        ("GET USER \"\"", "OK success"),
+        ("GET USER (user1)", badp),
+        ("GET USER %(A b)", badp),
+        ("GET MAILBOXES (NIL)", "OK success"),
+        ("GET MAILBOXES (())", "OK success"),
+        ("GET UNIQUEIDS (unknown)", "OK success"),
+        ("GET META ()", badp),
+        ("GET QUOTA ()", badp),
+        ("GET ANNOTATION ()", badp),
+        ("GET FULLMAILBOX ()", badp),
+        (
+            "GET FETCH_SIEVE %(USERID jane FILENAME x)",
+            "NO IMAP_MAILBOX_NONEXISTENT ",
+        ),
+        ("GET FETCH ()", badp),
+        ("APPLY", parse_apply),
+        ("APPLY MESSAGE x", "OK success"),
+        ("APPLY MESSAGE (%{default abcd 3}\r\nabc)", parse_apply),
+        ("APPLY RESERVE %(PARTITION NIL MBOXNAME () GUID ())", badp),
+        ("APPLY RESERVE %(PARTITION default MBOXNAME () GUID (xyz))", badp),
+        ("APPLY RESERVE ()", badp),
+        ("APPLY CAPABILITIES (NIL)", "* ENABLED ()\nOK success"),
+        ("APPLY CAPABILITIES ()", "* ENABLED ()\nOK success"),
+        (
+            "APPLY SEEN %(USERID NIL UNIQUEID a LASTREAD 1 LASTUID 1 LASTCHANGE 1 SEENUIDS 1)",
+            badp,
+        ),
+        ("APPLY SEEN NIL", badp),
+        ("APPLY UNQUOTA ()", badp),
+        ("APPLY UNMAILBOX ()", badp),
+        ("APPLY UNUSER ()", badp),
+        ("APPLY SUB %(MBOXNAME NIL USERID NIL)", badp),
+        ("APPLY SIEVE ()", badp),
+        ("APPLY UNSIEVE ()", badp),
+        ("APPLY ACTIVATE_SIEVE ()", badp),
+        ("APPLY UNACTIVATE_SIEVE ()", badp),
+        ("APPLY QUOTA ()", badp),
+        ("APPLY RENAME ()", badp),
+        ("APPLY EXPUNGE ()", badp),
+        ("APPLY ANNOTATION ()", badp),
+        ("APPLY UNANNOTATION ()", badp),
+        ("APPLY MAILBOX ()", badp),
+        ("APPLY MAILBOX NIL", badp),
+        ("APPLY MAILBOX %()", badp),
+        ("RESTORE MAILBOX %(MBOXNAME user.jane)", badp),
+        ("RESTORE MAILBOX ()", badp),
+        ("XYZZY", "BAD IMAP_PROTOCOL_ERROR Unrecognized command"),
+        ("", "BAD Null command"),
+        ("NOOP x", "BAD Unexpected extra arguments to Noop"),
+        ("AUTHENTICATE", "BAD Missing required argument to Authenticate"),
+        ("COMPRESS", "BAD Missing required argument to Compress"),
+    ];
+    let mut table: Vec<(String, &'static str)> = rows.into_iter().map(|(l, a)| (l.to_owned(), a)).collect();
+    table.push((
+        format!("APPLY MESSAGE (%{{nowhere {} 3}}\r\nabc)", guid(b"abc")),
+        "NO unknown partition nowhere",
+    ));
+    table.push((
+        format!("APPLY MAILBOX %(MBOXTYPE ? {keys} RECORD ())"),
+        "NO MBOXTYPE has the unknown letter ?",
+    ));
+    table.push((format!("APPLY MAILBOX %({keys} RECORD (%(UID 1)))"), badp));
+    table.push((
+        format!("APPLY MAILBOX %({keys} RECORD (%(UID 1 MODSEQ 1"),
+        parse_apply,
+    ));
+    table
+}
+
+#[test]
+fn each_line_gets_its_answer_and_the_next_one_too() {
+    for (line, expected) in table() {
+        let store = MemoryStore::new();
+        let mut driver = replica(&store);
+        driver.feed(format!("{line}\r\n").as_bytes());
+        let answer = driver.take();
+        assert!(
+            answer.starts_with(expected),
+            "{line:?}\n got {answer:?}\nwant {expected:?}"
+        );
+        assert!(answer.ends_with('\n'));
+        driver.feed(b"NOOP\r\n");
+        assert_eq!(driver.take(), "OK Noop completed\n", "behind {line:?}");
+        assert_eq!(
+            state(&store, &["jane"]),
+            "OK success\nOK success\nOK success\n",
+            "{line:?} leaves nothing"
+        );
+    }
+}
+
+#[test]
+fn cutting_the_input_anywhere_changes_nothing() {
+    for (line, _) in table() {
+        let whole = {
+            let mut driver = replica(&MemoryStore::new());
+            driver.feed(format!("{line}\r\nNOOP\r\n").as_bytes());
+            driver.take()
+        };
+        let mut driver = replica(&MemoryStore::new());
+        for byte in format!("{line}\r\nNOOP\r\n").bytes() {
+            driver.feed(&[byte]);
+        }
+        assert_eq!(driver.take(), whole, "{line:?}");
+    }
+}
+
+#[test]
+fn a_line_that_turns_bad_behind_its_records_is_rolled_back() {
+    let store = MemoryStore::new();
+    let mut driver = replica(&store);
+    driver.feed(format!("{}\r\n", upload(&["body"])).as_bytes());
+    driver.take();
+    let records: Vec<String> = (1..=1100).map(|uid| record(uid, 5, "", "body")).collect();
+    let keys = keys("user.jane", "id1", 1100, 5);
+    driver.feed(format!("APPLY MAILBOX %({keys} RECORD ({}) x\r\n", records.join(" ")).as_bytes());
+    let answer = driver.take();
+    assert!(
+        answer.starts_with("BAD IMAP_PROTOCOL_ERROR Failed to parse APPLY line"),
+        "{answer}"
+    );
+    driver.feed(b"NOOP\r\n");
+    assert_eq!(driver.take(), "OK Noop completed\n");
+    assert!(driver.asked.contains(&"Write"), "some of it had been written");
+    assert_eq!(state(&store, &["jane"]), "OK success\nOK success\nOK success\n");
+}
+
+#[test]
+fn a_peer_that_goes_away_in_the_middle_leaves_nothing() {
+    let line = format!(
+        "{}\r\nAPPLY MAILBOX %({} RECORD ({}))\r\n",
+        upload(&["body"]),
+        keys("user.jane", "id1", 1, 5),
+        record(1, 5, "", "body")
+    );
+    for cut in 0..line.len() {
+        let store = MemoryStore::new();
+        let mut driver = replica(&store);
+        driver.feed(&line.as_bytes()[..cut]);
+        driver.input(Input::Eof);
+        assert!(driver.closed, "cut at {cut}");
+        assert_eq!(
+            state(&store, &["jane"]),
+            "OK success\nOK success\nOK success\n",
+            "cut at {cut}"
+        );
+    }
+}
