@@ -394,13 +394,8 @@ impl Fragmenter {
         }
     }
 
-    /// Reports a fault that no skipping mends.
-    pub(super) fn give_up(&mut self, kind: Fault) -> Malformed {
-        let malformed = Malformed {
-            at: self.unit_at,
-            verb: None,
-            kind,
-        };
+    /// Ends the stream with this fault.
+    pub(super) fn give_up(&mut self, malformed: Malformed) -> Malformed {
         self.input.drop_unit();
         self.mode = Mode::Fatal(malformed.clone());
         malformed

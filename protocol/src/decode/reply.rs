@@ -61,17 +61,28 @@ impl ReplyDecoder {
                 Fragment::Element { bytes, .. } => {
                     super::record(&bytes, self.depth_max).map(ReplyEvent::Record)
                 }
-                Fragment::File { head, size, .. } => {
-                    file_head(&head, size).map(|head| ReplyEvent::Begin(StreamingData::Message(head)))
-                }
+                Fragment::File { head, size, guid_at } => return self.file(&head, size, guid_at),
                 Fragment::FileData(bytes) => return ReplyEvent::FileData(bytes),
                 Fragment::FileEnd => return ReplyEvent::FileEnd,
                 Fragment::Tail(tail) => self.tail(&tail),
-                Fragment::Bad(malformed) => Err(malformed.kind),
+                Fragment::Bad(malformed) => return ReplyEvent::Fatal(self.fragments.give_up(malformed)),
                 Fragment::Fatal(malformed) => return ReplyEvent::Fatal(malformed),
                 Fragment::Raw(_) | Fragment::OpenFiles => continue,
             };
-            return event.unwrap_or_else(|fault| ReplyEvent::Fatal(self.fragments.give_up(fault)));
+            return event.unwrap_or_else(|fault| {
+                let malformed = self.fragments.refuse(fault);
+                ReplyEvent::Fatal(self.fragments.give_up(malformed))
+            });
+        }
+    }
+
+    fn file(&mut self, head: &[u8], size: u64, guid_at: usize) -> ReplyEvent {
+        match file_head(head, size) {
+            Ok(head) => ReplyEvent::Begin(StreamingData::Message(head)),
+            Err(fault) => {
+                let malformed = self.fragments.refuse_at(guid_at, fault);
+                ReplyEvent::Fatal(self.fragments.give_up(malformed))
+            }
         }
     }
 
