@@ -39,6 +39,8 @@ pub(crate) struct Database {
     pub(crate) chunk: Option<(Guid, u64, Bytes)>,
     /// The next free message number within the open transaction.
     pub(crate) next_message: Option<i64>,
+    /// Bytes of messages stored since the last checkpoint was wished for.
+    pub(crate) new_bytes: u64,
     identity: Option<(u64, u64)>,
 }
 
@@ -66,6 +68,7 @@ impl Database {
             keywords: Keywords::default(),
             chunk: None,
             next_message: None,
+            new_bytes: 0,
             identity: identity(path),
         };
         database.check_scope(absent == Absent::Create)?;

@@ -91,7 +91,7 @@ fn failure(error: ffi::Error, message: Option<String>, path: &Path, held: &str) 
         ErrorCode::ReadOnly | ErrorCode::PermissionDenied => StoreError::ReadOnly { path: place },
         ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase => StoreError::Corrupt { path: place, detail },
         // Damage to the schema shows as SQL that does not fit it.
-        ErrorCode::Unknown if error.extended_code == ffi::SQLITE_ERROR => {
+        ErrorCode::Unknown if detail.contains("no such table") || detail.contains("no such column") => {
             StoreError::Corrupt { path: place, detail }
         }
         ErrorCode::SystemIoFailure if error.extended_code == ffi::SQLITE_IOERR_CORRUPTFS => {

@@ -148,6 +148,7 @@ impl Database {
             read(offset, part)?;
             insert.execute(params![chunk_id(id, number), &*part])?;
         }
+        self.new_bytes = self.new_bytes.saturating_add(size);
         let sql = "INSERT INTO message(guid, id, size, holders) VALUES(?1, ?2, ?3, 1)";
         self.conn
             .prepare_cached(sql)?

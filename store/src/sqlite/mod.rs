@@ -10,6 +10,7 @@
 //! any time), and deleted; it depends on no other file. All transactions are durable when they are answered: write-ahead log, one
 //! `fsync` a commit. Names are percent-encoded where a file name cannot hold them.
 
+mod checkpoint;
 mod codec;
 mod database;
 mod error;
@@ -31,6 +32,7 @@ use engine::name::Scope;
 use engine::ticket::StoreError;
 use protocol::Text;
 
+use self::checkpoint::Checkpointer;
 use self::database::{Absent, Database};
 use self::error::io_error;
 use self::locator::Locator;
@@ -53,8 +55,11 @@ pub struct Options {
     pub read_only: bool,
     /// Page size of databases made from now on: a power of two, 512 to 65,536 bytes.
     pub page_bytes: u32,
-    /// Pages in the write-ahead log at which a commit copies them into the database.
+    /// Pages in the write-ahead log at which a commit copies them into the database itself, because the background
+    /// did not keep up.
     pub checkpoint_pages: u32,
+    /// Bytes of new messages after which the background copies the write-ahead log into the database.
+    pub checkpoint_bytes: u64,
 }
 
 impl Default for Options {
@@ -66,7 +71,8 @@ impl Default for Options {
             connections: 4,
             read_only: false,
             page_bytes: 8192,
-            checkpoint_pages: 4000,
+            checkpoint_pages: 16_384,
+            checkpoint_bytes: 1024 * 1024,
         }
     }
 }
@@ -81,6 +87,7 @@ pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
     pub(crate) locator: Locator,
+    pub(crate) checkpointer: Checkpointer,
 }
 
 impl SqliteStore {
@@ -102,6 +109,7 @@ impl SqliteStore {
                 dir,
                 options,
                 locator,
+                checkpointer: Checkpointer::default(),
             }),
         };
         store.note_unknown_users()?;

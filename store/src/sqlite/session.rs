@@ -267,6 +267,27 @@ impl SqliteSession {
     }
 
     fn read_messages(&mut self, scope: &Scope, guids: &[Guid], bytes_max: u32) -> Result<Reply, StoreError> {
+        // One read transaction for all of them: taking SQLite's lock for each costs as much as reading a small message.
+        let is_open = self.read.is_some()
+            || self
+                .write
+                .as_ref()
+                .is_some_and(|write| write.database.scope == *scope);
+        if is_open {
+            return self.read_until(scope, guids, bytes_max).map(Reply::Messages);
+        }
+        self.begin_read(scope.clone())?;
+        let messages = self.read_until(scope, guids, bytes_max);
+        self.end_read()?;
+        messages.map(Reply::Messages)
+    }
+
+    fn read_until(
+        &mut self,
+        scope: &Scope,
+        guids: &[Guid],
+        bytes_max: u32,
+    ) -> Result<Vec<Option<Bytes>>, StoreError> {
         let mut messages = Vec::new();
         let mut total = 0u64;
         for guid in guids {
@@ -288,7 +309,7 @@ impl SqliteSession {
                 break;
             }
         }
-        Ok(Reply::Messages(messages))
+        Ok(messages)
     }
 
     fn begin_read(&mut self, scope: Scope) -> Result<Reply, StoreError> {
@@ -417,6 +438,14 @@ impl SqliteSession {
         if !write.has_savepoint {
             return Err(words::misuse(words::NO_SAVEPOINT));
         }
+        if write.database.conn.is_autocommit() {
+            // SQLite gives the whole transaction up after some errors, a full disk among them.
+            let path = write.database.path.display().to_string();
+            return Err(StoreError::Io {
+                path,
+                detail: "the transaction was lost with an earlier error".to_owned(),
+            });
+        }
         write.database.forget_numbers();
         write
             .database
@@ -469,19 +498,24 @@ impl SqliteSession {
     }
 
     fn commit(&mut self) -> Result<Reply, StoreError> {
+        let store = Arc::clone(&self.store);
         let write = self.sound_write()?;
-        let created = std::mem::take(&mut write.created);
-        let scope = write.database.scope.clone();
-        if !created.is_empty() {
-            self.store
+        let database = &mut write.database;
+        let noted = match write.created.as_slice() {
+            [] => Ok(()),
+            created => store
                 .locator
-                .note(&self.store.file_name(&scope), &scope, &created)?;
+                .note(&store.file_name(&database.scope), &database.scope, created),
+        };
+        let committed = noted.and_then(|()| database.run("COMMIT").map_err(|failure| database.fail(failure)));
+        if let Err(error) = committed {
+            write.failed = true;
+            return Err(error);
         }
-        let write = self.open_write()?;
-        write
-            .database
-            .run("COMMIT")
-            .map_err(|failure| write.database.fail(failure))?;
+        if database.new_bytes >= store.options.checkpoint_bytes {
+            database.new_bytes = 0;
+            store.checkpointer.wish(&database.path);
+        }
         if let Some(write) = self.write.take() {
             self.pool.put(write.database);
         }
