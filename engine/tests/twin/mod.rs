@@ -3,6 +3,7 @@
 
 pub mod mail;
 pub mod pair;
+pub mod script;
 
 use engine::master::{Ending, Job};
 use engine::name::Scope;
