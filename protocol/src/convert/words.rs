@@ -17,6 +17,9 @@ pub(crate) fn without_line_end(line: &[u8]) -> &[u8] {
 /// What is missing or too much.
 pub(crate) fn words(verb: Option<Verb>, line: &[u8]) -> Result<Command, Fault> {
     let line = without_line_end(line);
+    if line.contains(&b'\r') {
+        return Err(Fault::ExtraArguments);
+    }
     let mut words = line
         .split(|&byte| matches!(byte, b' ' | b'\t'))
         .filter(|word| !word.is_empty());
