@@ -2,7 +2,13 @@
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod client;
 pub mod config;
 pub mod deflate;
+pub mod driver;
+pub mod listener;
 pub mod sasl;
 pub mod secret;
+pub mod server;
+pub mod stream;
+pub mod trace;

@@ -1,0 +1,440 @@
+//! Drives one machine over one connection: carries its bytes, its storage tickets and its SASL steps, keeps the time.
+//!
+//! Everything happens in one task, so nothing here is shared or locked. The machine is polled only as the socket
+//! takes what it says, and the socket is read only as the machine wants it, one buffer ahead: a slow peer, a slow disk
+//! and a slow machine each hold back the other two.
+
+mod wire;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, Waiting};
+use engine::ticket::{Reply, Session, StoreError, TicketId};
+use engine::{Master, Replica};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::time::{Instant, Sleep};
+
+use self::wire::Wire;
+use self::worker::Worker;
+use crate::deflate::{InflateError, InflateLimits, LEVEL_DEFAULT};
+use crate::sasl::{NoSasl, SaslLayer};
+use crate::trace::Trace;
+
+/// How long a closed connection waits for the peer to close too, so that our last line is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// A machine of the engine, as the driver sees it.
+pub trait Drive: Send {
+    /// Takes one thing that happened.
+    fn handle(&mut self, now: Now, input: Input);
+    /// The next thing to do.
+    fn poll(&mut self) -> Output;
+}
+
+impl Drive for Replica {
+    fn handle(&mut self, now: Now, input: Input) {
+        Replica::handle(self, now, input);
+    }
+    fn poll(&mut self) -> Output {
+        Replica::poll(self)
+    }
+}
+
+impl Drive for Master {
+    fn handle(&mut self, now: Now, input: Input) {
+        Master::handle(self, now, input);
+    }
+    fn poll(&mut self) -> Output {
+        Master::poll(self)
+    }
+}
+
+/// How a connection is driven.
+#[derive(Clone)]
+pub struct Options {
+    /// How long the peer may be silent while the machine waits for it and for nothing else, and how long it may
+    /// refuse to take what is sent. [CS-CONN-9]
+    pub peer_timeout: Duration,
+    /// The same until the machine first asks its store for something, which a master does once it is logged in.
+    pub login_timeout: Duration,
+    /// How long a machine may go on after it was told to stop.
+    pub shutdown_grace: Duration,
+    /// Delay of each failed SASL step.
+    pub failed_login_pause: Duration,
+    /// Level of compression, 1 to 9.
+    pub deflate_level: u32,
+    /// Whether the peer is trusted from the beginning; otherwise from its login on.
+    pub trusted: bool,
+    /// Where the protocol is shown.
+    pub trace: Option<Trace>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            peer_timeout: Duration::from_secs(1800),
+            login_timeout: Duration::from_secs(1800),
+            shutdown_grace: Duration::from_secs(10),
+            failed_login_pause: Duration::ZERO,
+            deflate_level: LEVEL_DEFAULT,
+            trusted: false,
+            trace: None,
+        }
+    }
+}
+
+/// How a connection ended, below the machine.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    /// The machine closed it.
+    #[error("the connection was closed")]
+    Closed,
+    /// The socket failed; the machine saw the end of the stream.
+    #[error("the connection failed: {0}")]
+    Lost(io::Error),
+    /// The peer was silent, or took nothing, for so long.
+    #[error("the peer did nothing for {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    /// The peer's deflated data is of no use.
+    #[error("{0}")]
+    Inflate(#[from] InflateError),
+    /// The machine was told to stop and did not within the grace.
+    #[error("stopped before the running command was done")]
+    Stopped,
+    /// The store's thread died, or the machine waits for nothing: a bug.
+    #[error("internal error: {0}")]
+    Broken(&'static str),
+}
+
+/// Drives `machine` over `stream` until it closes or the connection ends; gives the machine back for what it counted.
+///
+/// `stop` completes when the operator wants the machine to stop. `observe` sees the machine each time it waits.
+pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
+    machine: M,
+    stream: S,
+    session: Box<dyn Session>,
+    sasl: Box<dyn SaslLayer>,
+    stop: impl Future<Output = ()> + Send + 'static,
+    options: Options,
+    observe: impl FnMut(&M),
+) -> (M, End) {
+    let limits = if options.trusted {
+        InflateLimits::TRUSTED
+    } else {
+        InflateLimits::STRANGER
+    };
+    let timeout = options.login_timeout;
+    let mut connection = Connection {
+        machine,
+        wire: Wire::new(stream, limits, options.trace.clone()),
+        worker: Worker::new(session),
+        sasl: Sasl::Idle(sasl),
+        stop: Some(Box::pin(stop)),
+        alarm: Box::pin(tokio::time::sleep(timeout)),
+        timeout,
+        grace_ends: None,
+        active_at: Instant::now(),
+        read_error: None,
+        options,
+        observe,
+    };
+    let end = connection.run().await;
+    let Connection {
+        machine,
+        wire,
+        worker,
+        options,
+        read_error,
+        ..
+    } = connection;
+    if matches!(end, End::Closed) {
+        close(wire, options.peer_timeout).await;
+    }
+    worker.end().await;
+    (
+        machine,
+        match (end, read_error) {
+            (End::Closed, Some(error)) => End::Lost(error),
+            (end, _) => end,
+        },
+    )
+}
+
+/// Sends what is left, says that nothing more comes, and gives the peer a moment to read it.
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>, timeout: Duration) {
+    let sending = poll_fn(|cx| {
+        while wire.has_output() {
+            if std::task::ready!(wire.poll_write(cx)).is_err() {
+                wire.fail_write();
+            }
+        }
+        Poll::Ready(())
+    });
+    if tokio::time::timeout(timeout, sending).await.is_err() {
+        return;
+    }
+    let mut stream = wire.into_stream();
+    let linger = async {
+        stream.shutdown().await?;
+        let mut rest = [0; 4096];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Whatever goes wrong here, the connection is at its end all the same.
+    let _ = tokio::time::timeout(LINGER, linger).await;
+}
+
+type SaslStep = Pin<Box<dyn Future<Output = (Box<dyn SaslLayer>, SaslReply)> + Send>>;
+
+enum Sasl {
+    Idle(Box<dyn SaslLayer>),
+    Running(SaslStep),
+    Moving,
+}
+
+enum Event {
+    Stored(TicketId, Result<Reply, StoreError>),
+    Sasl(SaslReply),
+    Stop,
+    /// Some bytes moved; nothing for the machine.
+    Moved,
+    End(End),
+}
+
+struct Connection<M, S, O> {
+    machine: M,
+    wire: Wire<S>,
+    worker: Worker,
+    sasl: Sasl,
+    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    alarm: Pin<Box<Sleep>>,
+    timeout: Duration,
+    grace_ends: Option<Instant>,
+    active_at: Instant,
+    read_error: Option<io::Error>,
+    options: Options,
+    observe: O,
+}
+
+/// What the machine said last.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drained {
+    /// It waits.
+    Waits(Waiting),
+    /// It has more to say, and the socket takes no more for now.
+    Blocked,
+    Closed,
+}
+
+impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S, O> {
+    async fn run(&mut self) -> End {
+        loop {
+            let drained = match self.drain() {
+                Ok(drained) => drained,
+                Err(end) => return end,
+            };
+            match drained {
+                Drained::Closed => return End::Closed,
+                Drained::Blocked => {}
+                Drained::Waits(waiting) => {
+                    (self.observe)(&self.machine);
+                    match self.feed(waiting) {
+                        Ok(true) => continue,
+                        Ok(false) => {}
+                        Err(end) => return end,
+                    }
+                }
+            }
+            let event = self.next_event(drained).await;
+            self.active_at = Instant::now();
+            let input = match event {
+                Event::Moved => continue,
+                Event::End(end) => return end,
+                Event::Stored(ticket, answer) => Input::Stored(ticket, answer),
+                Event::Sasl(reply) => {
+                    if matches!(reply, SaslReply::Success { .. }) {
+                        self.wire.trust();
+                    }
+                    Input::Sasl(reply)
+                }
+                Event::Stop => {
+                    self.grace_ends = Some(Instant::now() + self.options.shutdown_grace);
+                    Input::Shutdown
+                }
+            };
+            self.machine.handle(now(), input);
+        }
+    }
+
+    /// Carries out what the machine wants until it waits or the socket is full.
+    fn drain(&mut self) -> Result<Drained, End> {
+        while !self.wire.is_full() {
+            match self.machine.poll() {
+                Output::Send(bytes) => self.wire.push(now(), bytes),
+                Output::Store(ticket, request) => {
+                    self.timeout = self.options.peer_timeout;
+                    if !self.worker.send(ticket, request) {
+                        return Err(End::Broken("the store's thread is gone"));
+                    }
+                }
+                Output::Sasl(request) => self.start_sasl(request),
+                Output::StartDeflate { received } => {
+                    self.wire.start_deflate(self.options.deflate_level, received)
+                }
+                Output::Wait(waiting) => {
+                    self.wire.flush();
+                    return Ok(Drained::Waits(waiting));
+                }
+                Output::Closed => {
+                    self.wire.flush();
+                    return Ok(Drained::Closed);
+                }
+            }
+        }
+        Ok(Drained::Blocked)
+    }
+
+    /// Gives the machine what the peer sent, if it wants it and some is here.
+    fn feed(&mut self, waiting: Waiting) -> Result<bool, End> {
+        if !waiting.for_input {
+            let idle = !waiting.for_store && !waiting.for_sasl;
+            return if idle {
+                Err(End::Broken("the machine waits for nothing"))
+            } else {
+                Ok(false)
+            };
+        }
+        if self.worker.is_full() {
+            return Ok(false);
+        }
+        if let Some(bytes) = self.wire.next_input(now())? {
+            self.machine.handle(now(), Input::Bytes(bytes));
+            return Ok(true);
+        }
+        if self.wire.is_at_end() {
+            self.machine.handle(now(), Input::Eof);
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    async fn next_event(&mut self, drained: Drained) -> Event {
+        let deadline = self.deadline(drained);
+        if let Some((at, _)) = deadline
+            && self.alarm.deadline() != at
+        {
+            self.alarm.as_mut().reset(at);
+        }
+        poll_fn(|cx| {
+            // A machine that still has something to say is told nothing new before it has said it.
+            if let Drained::Waits(_) = drained {
+                match self.worker.poll_answer(cx) {
+                    Poll::Ready(Some((ticket, answer))) => return Poll::Ready(Event::Stored(ticket, answer)),
+                    Poll::Ready(None) => {
+                        return Poll::Ready(Event::End(End::Broken("the store's thread died")));
+                    }
+                    Poll::Pending => {}
+                }
+                if let Sasl::Running(step) = &mut self.sasl
+                    && let Poll::Ready((layer, reply)) = step.as_mut().poll(cx)
+                {
+                    self.sasl = Sasl::Idle(layer);
+                    return Poll::Ready(Event::Sasl(reply));
+                }
+                if let Some(stop) = &mut self.stop
+                    && stop.as_mut().poll(cx).is_ready()
+                {
+                    self.stop = None;
+                    return Poll::Ready(Event::Stop);
+                }
+            }
+            match self.wire.poll_write(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Moved),
+                Poll::Ready(Err(error)) => {
+                    // The peer may have said why before it went; what it sent is read to its end.
+                    self.wire.fail_write();
+                    self.read_error.get_or_insert(error);
+                    return Poll::Ready(Event::Moved);
+                }
+                Poll::Pending => {}
+            }
+            match self.wire.poll_read(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Event::Moved),
+                Poll::Ready(Err(error)) => {
+                    self.read_error.get_or_insert(error);
+                    return Poll::Ready(Event::Moved);
+                }
+                Poll::Pending => {}
+            }
+            if let Some((_, end)) = deadline
+                && self.alarm.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Event::End(match end {
+                    Deadline::Peer => End::TimedOut(self.timeout),
+                    Deadline::Grace => End::Stopped,
+                }));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// When the patience with what is waited for ends.
+    fn deadline(&self, drained: Drained) -> Option<(Instant, Deadline)> {
+        let only_peer = match drained {
+            Drained::Waits(waiting) => waiting.for_input && !waiting.for_store && !waiting.for_sasl,
+            Drained::Blocked | Drained::Closed => false,
+        };
+        let peer =
+            (only_peer || self.wire.has_output()).then(|| (self.active_at + self.timeout, Deadline::Peer));
+        let grace = self.grace_ends.map(|at| (at, Deadline::Grace));
+        peer.into_iter().chain(grace).min_by_key(|(at, _)| *at)
+    }
+
+    fn start_sasl(&mut self, request: SaslRequest) {
+        let layer = match std::mem::replace(&mut self.sasl, Sasl::Moving) {
+            Sasl::Idle(layer) => layer,
+            Sasl::Running(_) | Sasl::Moving => Box::new(NoSasl),
+        };
+        let pause = self.options.failed_login_pause;
+        let aborting = matches!(request, SaslRequest::Abort);
+        self.sasl = Sasl::Running(Box::pin(async move {
+            let mut layer = layer;
+            let step = tokio::task::spawn_blocking(move || {
+                let reply = layer.step(request);
+                (layer, reply)
+            });
+            let (layer, reply) = step.await.unwrap_or_else(|_| {
+                tracing::error!("a SASL step died; this is a bug");
+                let refused = SaslReply::Failure {
+                    text: "authentication failure".to_owned(),
+                };
+                (Box::new(NoSasl) as Box<dyn SaslLayer>, refused)
+            });
+            if matches!(reply, SaslReply::Failure { .. }) && !aborting {
+                tokio::time::sleep(pause).await;
+            }
+            (layer, reply)
+        }));
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Deadline {
+    Peer,
+    Grace,
+}
+
+/// Wall-clock time, for the machine's records.
+fn now() -> Now {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Now(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

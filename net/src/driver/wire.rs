@@ -1,0 +1,220 @@
+//! What stands between the machine's bytes and the socket's: deflate both ways, the queue of what goes out, the one
+//! buffer of what came in.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use engine::flow::Now;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+
+use crate::deflate::{Deflater, InflateError, InflateLimits, Inflater};
+use crate::trace::{Direction, Trace};
+
+/// Bytes that wait for the socket at which the machine is asked for no more.
+pub(super) const OUT_BYTES_HIGH: usize = 256 * 1024;
+
+/// Bytes of one read at most.
+const READ_BYTES: usize = 128 * 1024;
+
+/// Room left in the read buffer below which a new one is taken.
+const READ_BYTES_LOW: usize = 16 * 1024;
+
+/// Pieces given to one write.
+const SLICES: usize = 64;
+
+/// Both directions of a connection, above its socket.
+pub(super) struct Wire<S> {
+    stream: S,
+    out: VecDeque<Bytes>,
+    out_bytes: usize,
+    deflater: Option<Deflater>,
+    inflater: Option<Inflater>,
+    inflate_limits: InflateLimits,
+    buffer: BytesMut,
+    inbox: Option<Bytes>,
+    read_closed: bool,
+    write_failed: bool,
+    trace: Option<Trace>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(super) fn new(stream: S, inflate_limits: InflateLimits, trace: Option<Trace>) -> Self {
+        Wire {
+            stream,
+            out: VecDeque::new(),
+            out_bytes: 0,
+            deflater: None,
+            inflater: None,
+            inflate_limits,
+            buffer: BytesMut::new(),
+            inbox: None,
+            read_closed: false,
+            write_failed: false,
+            trace,
+        }
+    }
+
+    /// Queues bytes of the machine.
+    pub(super) fn push(&mut self, now: Now, bytes: Bytes) {
+        if let Some(trace) = &self.trace {
+            trace.note(now, Direction::Sent, &bytes);
+        }
+        let (out, out_bytes) = (&mut self.out, &mut self.out_bytes);
+        let mut queue = |piece: Bytes| {
+            *out_bytes += piece.len();
+            out.push_back(piece);
+        };
+        match &mut self.deflater {
+            Some(deflater) => deflater.push(&bytes, queue),
+            None if bytes.is_empty() => {}
+            None => queue(bytes),
+        }
+        if self.write_failed {
+            self.discard_output();
+        }
+    }
+
+    /// Ends a unit: everything pushed can go out now.
+    pub(super) fn flush(&mut self) {
+        let (out, out_bytes) = (&mut self.out, &mut self.out_bytes);
+        if let Some(deflater) = &mut self.deflater {
+            deflater.flush(|piece| {
+                *out_bytes += piece.len();
+                out.push_back(piece);
+            });
+        }
+        if self.write_failed {
+            self.discard_output();
+        }
+    }
+
+    /// Switches deflate on behind what is queued; `received` came behind the switch already.
+    pub(super) fn start_deflate(&mut self, level: u32, received: Bytes) {
+        let mut inflater = Inflater::new(self.inflate_limits);
+        inflater.push(received);
+        if let Some(read_ahead) = self.inbox.take() {
+            inflater.push(read_ahead);
+        }
+        self.inflater = Some(inflater);
+        self.deflater = Some(Deflater::new(level));
+    }
+
+    /// The peer is known: it may send what inflates to more.
+    pub(super) fn trust(&mut self) {
+        self.inflate_limits = InflateLimits::TRUSTED;
+        if let Some(inflater) = &mut self.inflater {
+            inflater.set_limits(self.inflate_limits);
+        }
+    }
+
+    /// Plain bytes for the machine, if some are here.
+    ///
+    /// # Errors
+    /// Those of inflating; the connection cannot go on.
+    pub(super) fn next_input(&mut self, now: Now) -> Result<Option<Bytes>, InflateError> {
+        let input = match &mut self.inflater {
+            Some(inflater) => inflater.next_piece()?,
+            None => self.inbox.take(),
+        };
+        if let (Some(trace), Some(bytes)) = (&self.trace, &input) {
+            trace.note(now, Direction::Received, bytes);
+        }
+        Ok(input)
+    }
+
+    /// Whether the peer has closed and all it sent was taken.
+    pub(super) fn is_at_end(&self) -> bool {
+        self.read_closed && self.wants_bytes()
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        !self.out.is_empty()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.out_bytes >= OUT_BYTES_HIGH
+    }
+
+    /// Writes some of the queue. Pending when there is nothing to write.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.out.is_empty() {
+            return Poll::Pending;
+        }
+        let empty: &[u8] = &[];
+        let mut slices = [IoSlice::new(empty); SLICES];
+        let count = self.out.len().min(SLICES);
+        for (slice, bytes) in slices.iter_mut().zip(&self.out) {
+            *slice = IoSlice::new(bytes);
+        }
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, &slices[..count]));
+        match written {
+            Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Ok(written) => {
+                self.advance(written);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Reads once, one buffer ahead of the machine and no further. Pending when nothing may be read.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.read_closed || !self.wants_bytes() {
+            return Poll::Pending;
+        }
+        if self.buffer.capacity() - self.buffer.len() < READ_BYTES_LOW {
+            self.buffer.reserve(READ_BYTES);
+        }
+        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
+        match read {
+            Ok(0) => self.read_closed = true,
+            Ok(_) => {
+                let bytes = self.buffer.split().freeze();
+                match &mut self.inflater {
+                    Some(inflater) => inflater.push(bytes),
+                    None => self.inbox = Some(bytes),
+                }
+            }
+            Err(error) => {
+                self.read_closed = true;
+                return Poll::Ready(Err(error));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// The socket takes no more: what is queued and what comes is dropped, reading goes on.
+    pub(super) fn fail_write(&mut self) {
+        self.write_failed = true;
+        self.discard_output();
+    }
+
+    /// The socket, for closing it.
+    pub(super) fn into_stream(self) -> S {
+        self.stream
+    }
+
+    fn wants_bytes(&self) -> bool {
+        self.inbox.is_none() && self.inflater.as_ref().is_none_or(Inflater::is_drained)
+    }
+
+    fn discard_output(&mut self) {
+        self.out.clear();
+        self.out_bytes = 0;
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        self.out_bytes -= written;
+        while let Some(first) = self.out.front_mut() {
+            if written < first.len() {
+                first.advance(written);
+                return;
+            }
+            written -= first.len();
+            self.out.pop_front();
+        }
+    }
+}

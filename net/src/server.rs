@@ -1,0 +1,218 @@
+//! A replication server: listeners, a replica for each connection, an orderly end.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::Replica;
+use engine::replica::ReplicaConfig;
+use engine::ticket::Session;
+use protocol::Text;
+use protocol::limits::Limits;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use crate::config::Settings;
+use crate::driver::{self, End, Options};
+use crate::listener::Listener;
+use crate::sasl::{NoSasl, SaslLayer, ServerSasl, Verifiers, mechanisms};
+use crate::stream::{Origin, Stream};
+
+/// How long to wait before accepting again when the system has no room for another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What a server needs beside its listeners.
+#[derive(Clone)]
+pub struct ServerConfig {
+    /// Name in the banner.
+    pub servername: String,
+    /// Program and version in the banner.
+    pub version: String,
+    /// Users who may replicate.
+    pub admins: Vec<String>,
+    /// The only mechanisms to offer, in capitals; empty for all.
+    pub mechanisms: Vec<String>,
+    /// Whether PLAIN is offered to peers that are not on this machine.
+    pub allow_plaintext: bool,
+    /// Whether deflate is offered.
+    pub compress: bool,
+    /// Partitions that exist; empty accepts any name.
+    pub partitions: Vec<String>,
+    /// Bytes a peer may send before it is logged in.
+    pub unauthenticated_bytes_max: u64,
+    /// How long a peer may be silent.
+    pub peer_timeout: Duration,
+    /// How long connections may go on after the server was told to stop.
+    pub shutdown_grace: Duration,
+    /// Delay of the answer to a failed login.
+    pub failed_login_pause: Duration,
+    /// Connections served at a time; more wait to be accepted.
+    pub connections_max: usize,
+}
+
+impl ServerConfig {
+    /// As a configuration file says.
+    pub fn from_settings(settings: &Settings) -> Self {
+        ServerConfig {
+            servername: settings.servername.clone(),
+            version: format!("mailtwin {}", env!("CARGO_PKG_VERSION")),
+            admins: settings.admins.clone(),
+            mechanisms: settings.server_mechanisms.clone(),
+            allow_plaintext: settings.allow_plaintext,
+            compress: settings.server_compress,
+            partitions: settings.partitions.keys().cloned().collect(),
+            unauthenticated_bytes_max: settings.unauthenticated_bytes_max,
+            peer_timeout: settings.sync_timeout,
+            shutdown_grace: settings.shutdown_grace,
+            failed_login_pause: settings.failed_login_pause,
+            connections_max: settings.connections_max,
+        }
+    }
+}
+
+/// Opens a store session for a new connection.
+pub type NewSession = Arc<dyn Fn() -> Box<dyn Session> + Send + Sync>;
+
+/// A server that is about to serve.
+pub struct Server {
+    config: ServerConfig,
+    listeners: Vec<Listener>,
+    sessions: NewSession,
+    verifiers: Arc<dyn Verifiers>,
+}
+
+impl Server {
+    /// Puts a server together; nothing is accepted before [`Server::run`].
+    pub fn new(
+        config: ServerConfig,
+        listeners: Vec<Listener>,
+        sessions: NewSession,
+        verifiers: Arc<dyn Verifiers>,
+    ) -> Self {
+        Server {
+            config,
+            listeners,
+            sessions,
+            verifiers,
+        }
+    }
+
+    /// Serves until `stop` completes, then lets every connection finish or roll back what runs and say BYE, within the
+    /// grace; returns when all are gone. [CS-CONN-10]
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let (tell, told) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            permits: Arc::new(Semaphore::new(self.config.connections_max.max(1))),
+            admins: Arc::from(self.config.admins.clone()),
+            config: self.config,
+            sessions: self.sessions,
+            verifiers: self.verifiers,
+        });
+        let mut accepting = JoinSet::new();
+        for listener in self.listeners {
+            accepting.spawn(accept(listener, Arc::clone(&shared), told.clone()));
+        }
+        stop.await;
+        // Every task holds a receiver, so a failed send means that there is nobody to tell.
+        let _ = tell.send(true);
+        while accepting.join_next().await.is_some() {}
+    }
+}
+
+struct Shared {
+    config: ServerConfig,
+    admins: Arc<[String]>,
+    sessions: NewSession,
+    verifiers: Arc<dyn Verifiers>,
+    permits: Arc<Semaphore>,
+}
+
+/// Accepts until told to stop, then waits for the connections it began.
+async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<bool>) {
+    let mut connections = JoinSet::new();
+    let mut stop = Box::pin(stopped(told.clone()));
+    loop {
+        let next = async {
+            let permit = Arc::clone(&shared.permits).acquire_owned().await;
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            () = &mut stop => break,
+            next = next => next,
+        };
+        while connections.try_join_next().is_some() {}
+        match accepted {
+            Ok((stream, origin)) => {
+                let (shared, told) = (Arc::clone(&shared), told.clone());
+                connections.spawn(async move {
+                    serve(stream, origin, &shared, told).await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+/// Serves one connection to its end.
+async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Receiver<bool>) {
+    let config = &shared.config;
+    let trusted = origin == Origin::UnixSocket;
+    let offered = if trusted {
+        Vec::new()
+    } else {
+        mechanisms(&config.mechanisms, origin.is_local() || config.allow_plaintext)
+    };
+    let sasl: Box<dyn SaslLayer> = if trusted {
+        Box::new(NoSasl)
+    } else {
+        Box::new(ServerSasl::new(
+            Arc::clone(&shared.verifiers),
+            Arc::clone(&shared.admins),
+            offered.clone(),
+        ))
+    };
+    let replica = Replica::new(ReplicaConfig {
+        servername: config.servername.clone(),
+        version: config.version.clone(),
+        mechanisms: offered,
+        compress: config.compress,
+        partitions: config
+            .partitions
+            .iter()
+            .map(|name| Text::from(name.as_str()))
+            .collect(),
+        trusted,
+        limits: Limits::default(),
+        unauthenticated_bytes_max: config.unauthenticated_bytes_max,
+    });
+    let options = Options {
+        peer_timeout: config.peer_timeout,
+        login_timeout: config.peer_timeout,
+        shutdown_grace: config.shutdown_grace,
+        failed_login_pause: config.failed_login_pause,
+        trusted,
+        ..Options::default()
+    };
+    tracing::info!(%origin, "connected");
+    let session = (shared.sessions)();
+    let (_, end) = driver::drive(replica, stream, session, sasl, stopped(told), options, |_| {}).await;
+    match end {
+        End::Closed => tracing::info!(%origin, "closed"),
+        End::Broken(_) => tracing::error!(%origin, %end, "ended by a bug"),
+        End::Lost(_) | End::TimedOut(_) => tracing::info!(%origin, %end, "ended"),
+        End::Inflate(_) | End::Stopped => tracing::warn!(%origin, %end, "ended"),
+    }
+}
+
+/// Completes when the server was told to stop.
+async fn stopped(mut told: watch::Receiver<bool>) {
+    if told.wait_for(|&stop| stop).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
