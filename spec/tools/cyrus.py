@@ -5,7 +5,8 @@ Roots: version 3.6 is the host's own installation (Debian 12); 3.2, 3.10 and 3.1
 chroots below $MAILTWIN_ROOTS (default /var/tmp/mailtwin-roots), made by debootstrap as
 described in spec/sessions/README.md. Needs root.
 
-usage: cyrus.py start VERSION ROLE      ROLE: master or replica; prints the ports
+usage: cyrus.py start VERSION ROLE [LINE...]    ROLE: master or replica; prints the ports;
+                                               LINEs are added to imapd.conf
        cyrus.py stop VERSION ROLE
 """
 import os
@@ -58,6 +59,7 @@ CYRUS_CONF = """START {{
 SERVICES {{
   imap cmd="imapd -C {d}/imapd.conf" listen="127.0.0.1:{imap}" prefork=0
   syncserver cmd="sync_server -C {d}/imapd.conf" listen="127.0.0.1:{csync}" prefork=0
+  syncunix cmd="sync_server -C {d}/imapd.conf" listen="{d}/conf/socket/csync" prefork=0
 }}
 EVENTS {{
 }}
@@ -181,7 +183,7 @@ class Cyrus:
 
 def main():
     verb, version, role = sys.argv[1:4]
-    c = Cyrus(version, role)
+    c = Cyrus(version, role, "\n".join(sys.argv[4:]))
     if verb == "start":
         c.stop()
         c.start()

@@ -81,12 +81,13 @@ def wire_record(r):
 
 
 def live(version, port, user):
+    """Every mailbox of user on the server; `version` may carry "+conversations"."""
     c = Csync(port)
     boxes = [v for k, v in c.data(b"GET USER " + user)[0] if k == "MAILBOX"]
     for box in boxes:
         name = box["MBOXNAME"]
         full = c.data(b"GET FULLMAILBOX " + quote(name))[0][0][1]
-        v = mailbox("%s of populate.py" % esc(name), "Cyrus " + version,
+        v = mailbox("%s of populate.py" % esc(name), "Cyrus " + version.replace("+", " with "),
                     [wire_record(r) for r in full["RECORD"]])
         want = int(box["SYNC_CRC"]), int(box["SYNC_CRC_ANNOT"])
         if want != (v["sync_crc"], v["sync_crc_annot"]):

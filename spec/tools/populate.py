@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Fills a throw-away Cyrus with mail of every kind that replication has to carry.
 
-usage: populate.py VERSION [ROLE]       the server must have been started by cyrus.py
+usage: populate.py VERSION [ROLE [--threads]]      the server must have been started by cyrus.py
 """
 import re
 import socket
@@ -124,6 +124,15 @@ def nil_keyword(c):
     Imap(c.imap, "alice").append("INBOX.M&APw-ller", message(13), "\\Seen NIL $NIL")
 
 
+def threads(c):
+    """Forty messages; with conversations on, some thread ids begin with a zero digit."""
+    a = Imap(c.imap, "alice")
+    a("CREATE INBOX.Threads")
+    for n in range(100, 140):
+        a.append("INBOX.Threads", message(n, subject="thread of its own"))
+    a("LOGOUT")
+
+
 def users(c):
     adm = Imap(c.imap, "cyrus")
     for u in ("alice", "bob"):
@@ -141,3 +150,5 @@ if __name__ == "__main__":
     server = Cyrus(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "master")
     populate(server)
     nil_keyword(server)
+    if "--threads" in sys.argv:
+        threads(server)

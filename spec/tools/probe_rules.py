@@ -728,6 +728,72 @@ def compress(s):
     return r
 
 
+@check("CS-CONN-5 CS-CONN-2")
+def unix_socket(s):
+    import socket
+    from cyrus import Cyrus
+    c = Csync.__new__(Csync)
+    c.sock, c.buf = socket.socket(socket.AF_UNIX), b""
+    c.sock.settimeout(5)
+    c.sock.connect(str(Cyrus(s.version, "replica").dir / "conf/socket/csync"))
+    r = [esc(x).split(" Cyrus sync server")[0] for x in c.reply()]
+    for t in (b"GET USER nobody", b"APPLY CAPABILITIES (SIEVE-MAILBOX)", b"AUTHENTICATE PLAIN AHJlcGwAdGVzdA==",
+              b"COMPRESS DEFLATE"):
+        r.append(" | ".join(esc(x) for x in c.cmd(t)))
+    c.close()
+    return r
+
+
+@check("CS-LIT-9")
+def limits(s):
+    out = []
+    for what, make in (("atom", lambda n: b"x" * n), ("quoted", lambda n: b'"' + b"x" * n + b'"'),
+                       ("literal", lambda n: b"{%d+}\r\n%s" % (n, b"x" * n))):
+        for n in (131072, 131073, 131074, 200000):
+            got = []
+            try:
+                s.c.sock.settimeout(5)
+                s.c.send(b"GET MAILBOXES (" + make(n) + b")\r\n")
+                while not got or got[-1].startswith("* "):
+                    got.append(esc(s.c.logical_line()))
+            except (EOFError, ConnectionError):
+                got.append("CLOSED")
+                s.fresh()
+            out.append("%s of %d: %s" % (what, n, " | ".join(got)))
+    return out
+
+
+@check("CS-CONN-50")
+def imap_probe(s):
+    c = Csync(s.port, login=False)
+    r = [esc(c.cmd(b"C01 CAPABILITY")[-1])]
+    c.close()
+    return r
+
+
+@check("CS-CONN-51 CS-CONN-52")
+def imap_tunnel(s):
+    from populate import Imap
+    import re
+    i = Imap(s.port - 1, "repl")
+    out = []
+    for t in ("CAPABILITY", "SYNCGET USER nobody", "SYNCGET USER %x", "SYNCGET FOO bar", "SYNCAPPLY FORCE %()", "SYNCRESTART"):
+        i.n += 1
+        i.sock.sendall(b"T%d %s\r\n" % (i.n, t.encode()))
+        got = ""
+        while True:
+            line = esc(i.f.readline().rstrip(b"\r\n"))
+            if not line or line.startswith("T%d " % i.n):
+                break
+            got += " ".join(re.findall(r"X-[A-Z-]*(?:REPLICATION|SIEVE-MAILBOX)[A-Z-]*", line)) or line
+        out.append("%s -> %s%s" % (t, got + " | " if got else "", line.split(" ", 1)[-1]))
+    a = Imap(s.port - 1, "alice")
+    a.n += 1
+    a.sock.sendall(b"T%d SYNCGET USER alice\r\n" % a.n)
+    out.append("no administrator: " + esc(a.f.readline().rstrip(b"\r\n")))
+    return out
+
+
 def main():
     servers = dict(a.split("=") for a in sys.argv[1:])
     bad, rows = 0, []

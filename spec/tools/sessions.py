@@ -200,6 +200,14 @@ STEPS = [
 ]
 
 
+# the same with conversations on, on a fresh pair
+CONVERSATIONS = [
+    ("19-conversations-initial", ["-u", "alice"], lambda m, r: populate.threads(m), False),
+    ("20-conversations-changes", ["-u", "alice"], changes, False),
+]
+CONVERSATIONS[0][2].__doc__ = "40 messages more, conversations on in both servers"
+
+
 def equal(m, r, user):
     """Do both servers announce the same mailboxes with the same CRCs?"""
     out = []
@@ -211,8 +219,8 @@ def equal(m, r, user):
     return out[0] == out[1]
 
 
-def record(version):
-    m, r = Cyrus(version, "master"), Cyrus(version, "replica")
+def record(version, steps, extra=""):
+    m, r = Cyrus(version, "master", extra), Cyrus(version, "replica", extra)
     for c in (m, r):
         c.stop()
         c.start()
@@ -220,7 +228,7 @@ def record(version):
     out = OUT / version
     out.mkdir(parents=True, exist_ok=True)
     banner = Csync(m.csync, login=False).banner[-1].decode()
-    for name, args, change, keep in STEPS:
+    for name, args, change, keep in steps:
         change(m, r)
         rec = Recorder(m.imap + 4, r.csync, keep)
         args = [a.format(log=m.inner / "log") for a in args]
@@ -236,4 +244,5 @@ def record(version):
 
 if __name__ == "__main__":
     for v in sys.argv[1:]:
-        record(v)
+        record(v, STEPS)
+        record(v, CONVERSATIONS, "conversations: yes\nconversations_db: twoskip")
