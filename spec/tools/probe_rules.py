@@ -775,17 +775,21 @@ def imap_probe(s):
 def imap_tunnel(s):
     from populate import Imap
     import re
-    i = Imap(s.port - 1, "repl")
     out = []
     for t in ("CAPABILITY", "SYNCGET USER nobody", "SYNCGET USER %x", "SYNCGET FOO bar", "SYNCAPPLY FORCE %()", "SYNCRESTART"):
+        i = Imap(s.port - 1, "repl")
+        i.sock.settimeout(3)
         i.n += 1
         i.sock.sendall(b"T%d %s\r\n" % (i.n, t.encode()))
-        got = ""
-        while True:
-            line = esc(i.f.readline().rstrip(b"\r\n"))
-            if not line or line.startswith("T%d " % i.n):
-                break
-            got += " ".join(re.findall(r"X-[A-Z-]*(?:REPLICATION|SIEVE-MAILBOX)[A-Z-]*", line)) or line
+        got, line = "", ""
+        try:
+            while not line.startswith("T%d " % i.n):
+                got += " ".join(re.findall(r"X-[A-Z-]*(?:REPLICATION|SIEVE-MAILBOX)[A-Z-]*", line)) or line
+                line = esc(i.f.readline().rstrip(b"\r\n")) or "T%d CLOSED" % i.n
+        except TimeoutError:
+            line = "x WAITS"
+        if "LAST_UPDATE" in got:
+            got = "(SIEVE lines)"
         out.append("%s -> %s%s" % (t, got + " | " if got else "", line.split(" ", 1)[-1]))
     a = Imap(s.port - 1, "alice")
     a.n += 1
