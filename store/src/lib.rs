@@ -16,5 +16,7 @@ pub mod sqlite;
 mod staging;
 mod words;
 
+pub use sqlite::{credentials, verify};
+
 /// Most bytes one [`engine::ticket::Request::ReadMessage`] answers, however many it asks for.
 pub const READ_BYTES_MAX: u32 = 1024 * 1024;

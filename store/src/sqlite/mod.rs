@@ -12,6 +12,7 @@
 
 mod checkpoint;
 mod codec;
+pub mod credentials;
 mod database;
 mod error;
 mod locator;
@@ -23,6 +24,7 @@ mod pool;
 mod record;
 mod schema;
 mod session;
+pub mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -37,6 +39,7 @@ use self::database::{Absent, Database};
 use self::error::io_error;
 use self::locator::Locator;
 pub use self::session::SqliteSession;
+use crate::words;
 
 /// How a store is used. The defaults suit a server.
 #[derive(Clone, Debug)]
@@ -172,6 +175,16 @@ impl SqliteStore {
 }
 
 impl Inner {
+    /// A connection of one's own to a scope's database, which is made when there is none.
+    pub(crate) fn open_for_write(&self, scope: &Scope) -> Result<Database, StoreError> {
+        if self.options.read_only {
+            let path = place::database(&self.dir, scope).display().to_string();
+            return Err(StoreError::ReadOnly { path });
+        }
+        let opened = Database::open(&self.dir, scope, Absent::Create, &self.options)?;
+        opened.ok_or_else(|| words::misuse("a database that is neither there nor made"))
+    }
+
     /// Users with a database whose id starts with the prefix, in byte order.
     pub(crate) fn users(&self, prefix: &[u8]) -> Result<Vec<Text>, StoreError> {
         let dir = place::users_dir(&self.dir);
@@ -217,7 +230,12 @@ fn make_dir(dir: &Path) -> Result<(), StoreError> {
     if dir.is_dir() {
         return Ok(());
     }
-    std::fs::create_dir_all(dir).map_err(|error| io_error(dir, &error))?;
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    // Mail and verifiers are for nobody else's eyes.
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(dir).map_err(|error| io_error(dir, &error))?;
     for folder in dir
         .ancestors()
         .take(3)
