@@ -144,9 +144,9 @@ pub fn facts(cyrus: &Cyrus, scope: &Scope) -> Result<Facts> {
         Vec::new()
     };
     collect_csync(&mut cyrus.csync()?, scope, &shared, &mut facts)?;
-    collect_imap(&mut admin, "admin", &mut facts)?;
+    collect_imap(&mut admin, "admin", scope, &mut facts)?;
     for user in &scope.users {
-        collect_imap(&mut cyrus.imap(user)?, user, &mut facts)?;
+        collect_imap(&mut cyrus.imap(user)?, user, scope, &mut facts)?;
     }
     Ok(facts)
 }

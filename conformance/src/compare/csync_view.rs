@@ -31,7 +31,17 @@ pub fn collect(csync: &mut Csync, scope: &Scope, shared: &[String], facts: &mut 
             let root = quota.text("ROOT").unwrap_or_default();
             // The modseq of a quota root counts changes of one server only; no Cyrus compares it.
             for (key, value) in pairs.iter().filter(|(key, _)| key != "MODSEQ") {
-                notes.add(&format!("quota {root}"), None, key, value.canonical());
+                let (field, value) = (old_resource_name(key), value.canonical());
+                let twice = quota.get(field).is_some_and(|other| other.canonical() != value);
+                if twice {
+                    notes.add(
+                        &format!("quota {root}"),
+                        None,
+                        &format!("broken: {key} is not {field}"),
+                        value.clone(),
+                    );
+                }
+                notes.add(&format!("quota {root}"), None, field, value);
             }
         }
         let answer = csync.run(&[b"GET META ", quoted.as_slice()].concat())?;
@@ -44,6 +54,15 @@ pub fn collect(csync: &mut Csync, scope: &Scope, shared: &[String], facts: &mut 
         }
     }
     Ok(())
+}
+
+/// From 3.10 on two resources are sent under two names each; earlier servers know the old ones only.
+fn old_resource_name(key: &str) -> &str {
+    match key {
+        "ANNOTATION-STORAGE" => "X-ANNOTATION-STORAGE",
+        "MAILBOX" => "X-NUM-FOLDERS",
+        other => other,
+    }
 }
 
 fn mailbox(csync: &mut Csync, header: &Value, scope: &Scope, notes: &mut Notes<'_>) -> Result<()> {
@@ -71,6 +90,8 @@ fn mailbox(csync: &mut Csync, header: &Value, scope: &Scope, notes: &mut Notes<'
     for (key, value) in pairs.iter().filter(|(key, _)| key != "RECORD") {
         match (key.as_str(), value) {
             ("ANNOTATIONS", list) => annotations(&name, None, list, notes),
+            // Sent from 3.12 on only; which keywords are in use shows in the records.
+            ("USERFLAGS", _) => {}
             _ => notes.add(&name, None, key, value.canonical()),
         }
         if header.get(key) != Some(value) {

@@ -1,6 +1,6 @@
 //! What a server shows an IMAP client.
 
-use super::{Facts, Notes};
+use super::{Facts, Notes, Scope};
 use crate::Result;
 use crate::error::Error;
 use crate::imap::{Command, Imap, Value};
@@ -16,7 +16,7 @@ const OWN_METADATA: [&str; 1] = [
 ];
 
 /// Adds everything that `account` sees.
-pub fn collect(imap: &mut Imap, account: &str, facts: &mut Facts) -> Result<()> {
+pub fn collect(imap: &mut Imap, account: &str, scope: &Scope, facts: &mut Facts) -> Result<()> {
     let mut notes = Notes {
         facts,
         view: format!("imap as {account}"),
@@ -44,7 +44,9 @@ pub fn collect(imap: &mut Imap, account: &str, facts: &mut Facts) -> Result<()> 
                 .iter()
                 .any(|attribute| attribute.text().eq_ignore_ascii_case(word))
         });
-        if !is_place_holder {
+        // Each server's own mailbox for scripts, when they came over one by one.
+        let is_own_sieve = !scope.sieve_mailbox && name.ends_with("#sieve");
+        if !is_place_holder && !is_own_sieve {
             mailbox(imap, &name, &mut notes)?;
         }
     }
