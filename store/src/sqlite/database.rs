@@ -209,6 +209,9 @@ fn configure(conn: &Connection, options: &Options) -> Outcome<()> {
     conn.pragma_update(None, "cache_size", -kib)?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "trusted_schema", "OFF")?;
+    if let Some(pages) = options.pages_max {
+        conn.pragma_update(None, "max_page_count", pages)?;
+    }
     conn.pragma_update(None, "wal_autocheckpoint", options.checkpoint_pages)?;
     // After a large batch the journal file shrinks back to this.
     conn.pragma_update(None, "journal_size_limit", 64 * 1024 * 1024)?;

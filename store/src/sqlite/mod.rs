@@ -63,6 +63,8 @@ pub struct Options {
     pub checkpoint_pages: u32,
     /// Bytes of new messages after which the background copies the write-ahead log into the database.
     pub checkpoint_bytes: u64,
+    /// Most pages a database may have; more is [`StoreError::Full`]. `None` leaves it to the disk.
+    pub pages_max: Option<u32>,
 }
 
 impl Default for Options {
@@ -76,6 +78,7 @@ impl Default for Options {
             page_bytes: 8192,
             checkpoint_pages: 16_384,
             checkpoint_bytes: 1024 * 1024,
+            pages_max: None,
         }
     }
 }
