@@ -4,6 +4,8 @@
 pub mod access;
 pub mod args;
 pub mod cat;
+pub mod compare;
+pub mod demo;
 pub mod export;
 pub mod failure;
 pub mod hash;
@@ -54,6 +56,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             )
         }
         Command::Export(args) => export::run(&mut Access::new(look()?.store.session()), args),
-        Command::Demo(_) | Command::Passwd { .. } | Command::Verify { .. } => Ok(()),
+        Command::Demo(args) => demo::run(args, &mut std::io::stdout().lock()),
+        Command::Passwd { .. } | Command::Verify { .. } => Ok(()),
     }
 }

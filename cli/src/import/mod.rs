@@ -11,8 +11,9 @@ use engine::flow::Now;
 use protocol::Text;
 
 pub use body::Body;
+pub use eml::header_date;
 pub use maildir::{FLAGS, PASSED};
-pub use writer::{Sorted, Writer};
+pub use writer::{Sorted, Writer, new_uniqueid};
 
 use crate::access::Access;
 use crate::args::{Format, ImportArgs};
