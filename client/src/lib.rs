@@ -1,0 +1,41 @@
+//! The program `sync_client`: arguments, configuration, one run, its counts and its exit status.
+#![forbid(unsafe_code)]
+
+pub mod args;
+mod failure;
+mod names;
+mod report;
+mod run;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+/// Runs the program with the arguments of the process.
+pub fn main() -> ExitCode {
+    let args = match args::Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            // Without a terminal or a file to print to there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(if asked { 0 } else { failure::USAGE });
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_max_level(tracing::Level::WARN)
+        .with_target(false)
+        .without_time()
+        .init();
+    match run::run(&args) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("sync_client: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

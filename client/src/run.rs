@@ -1,0 +1,121 @@
+//! From the configuration to the counts.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use engine::master::{Ending, MasterConfig, Progress};
+use net::client::Target;
+use net::config::{CompressWish, Config, Service, Settings};
+use net::trace::Trace;
+use protocol::Text;
+use protocol::limits::Limits;
+use store::sqlite::{Options, SqliteStore};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::args::Args;
+use crate::failure::{Failure, verdict};
+use crate::{names, report};
+
+/// Bytes of messages sent ahead of the replica's answers.
+const PIPELINE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Threads that carry bytes; the store has one of its own beside these.
+const WORKERS: usize = 2;
+
+/// Runs; the exit status says how it ended.
+pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
+    let config = Config::load(&args.config, Service::SyncClient)?;
+    let settings = Settings::from_config(&config)?;
+    for warning in &settings.warnings {
+        tracing::warn!("{warning}");
+    }
+    let job = names::job(args, settings.unix_hierarchy_separator)?;
+    let what = if args.mailboxes { "batches" } else { "users" };
+    let mut target = target(args, &config, &settings)?;
+    if args.verbose > 1 {
+        target.trace = Some(Trace::new(Arc::new(|line| eprint!("{line}"))));
+    }
+    let wish = if args.require_compression {
+        CompressWish::Required
+    } else {
+        settings.sync_compress
+    };
+    let master = MasterConfig {
+        job,
+        authenticate: true,
+        compress: target.compress(wish),
+        dest_partition: args.dest_partition.as_deref().map(Text::from),
+        local_only: args.local_only,
+        copyback: !args.no_copyback,
+        limits: Limits::default(),
+        pipeline_bytes_max: PIPELINE_BYTES,
+    };
+    let store = SqliteStore::open(&settings.store, store_options(args))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build()?;
+    let started = Instant::now();
+    let progress = runtime.block_on(replicate(args, &target, master, &store))?;
+    Ok(tell(&progress, what, started.elapsed()))
+}
+
+async fn replicate(
+    args: &Args,
+    target: &Target,
+    master: MasterConfig,
+    store: &SqliteStore,
+) -> Result<Progress, Failure> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let mut report = report::Report::new(args.verbose);
+    let session = Box::new(store.session());
+    let progress = net::client::run(target, master, session, stop, |master| report.observe(master)).await?;
+    report.finish(&progress);
+    Ok(progress)
+}
+
+fn target(args: &Args, config: &Config, settings: &Settings) -> Result<Target, Failure> {
+    let peer = match &args.server {
+        Some(text) => {
+            Some(Settings::peer(config, text).map_err(|e| Failure::Usage(format!("-S {text}: {e}")))?)
+        }
+        None => settings.sync_host.clone(),
+    };
+    let peer = peer.ok_or_else(|| {
+        let file = args.config.display();
+        Failure::Setting(format!(
+            "{file}: no replica; give it with -S HOST, or set `sync_host: HOST`"
+        ))
+    })?;
+    Ok(Target::from_settings(settings, peer))
+}
+
+fn store_options(args: &Args) -> Options {
+    let mut options = Options::default();
+    if args.skip_locked {
+        options.busy_timeout = Duration::ZERO;
+    }
+    options
+}
+
+/// Failures to stderr, counts to stdout.
+fn tell(progress: &Progress, what: &str, elapsed: Duration) -> u8 {
+    for failure in &progress.failures {
+        eprintln!("sync_client: {}: {}", failure.item, failure.reason);
+    }
+    let (text, status) = verdict(progress.ended.as_ref().unwrap_or(&Ending::Stopped));
+    if let Some(text) = text {
+        eprintln!("sync_client: {text}");
+    }
+    // A closed stdout changes nothing about the result.
+    let _ = writeln!(std::io::stdout(), "{}", report::summary(progress, what, elapsed));
+    status
+}
