@@ -42,7 +42,7 @@ impl Verb {
         (Verb::Restore, "RESTORE"),
     ];
 
-    /// The verb of a word in either case. `[CS-CONN]`
+    /// The verb of a word in either case. `[CS-CONN-6]`
     pub fn parse(word: &[u8]) -> Option<Verb> {
         Verb::WORDS
             .iter()
@@ -218,7 +218,7 @@ pub struct Malformed {
 }
 
 impl Malformed {
-    /// What a replica answers: Cyrus's own words where Cyrus answers at all. `[CS-CONN]`
+    /// What a replica answers: Cyrus's own words where Cyrus answers at all. `[CS-CONN-19]` to `[CS-CONN-23]`
     pub fn reply(&self) -> Final {
         match &self.kind {
             Fault::MissingKey(_) | Fault::ElementNotKeyed(_) | Fault::ZeroUid | Fault::BadGuid => {

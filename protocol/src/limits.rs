@@ -8,7 +8,7 @@ pub const SKIPPABLE_BYTES_MAX: u64 = u32::MAX as u64;
 /// Bounds on what a decoder holds or recurses into, whatever arrives.
 ///
 /// A line above a limit is refused and skipped; the connection goes on. A size above [`SKIPPABLE_BYTES_MAX`] ends it.
-/// How much an unauthenticated peer may send in all is the engine's limit, not one of these. `[CS-DLIST]`
+/// How much an unauthenticated peer may send in all is the engine's limit, not one of these. `[CS-LIT-10]`
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// Bytes of one line with its literals, without file bodies and without the elements of a streaming list.

@@ -1,4 +1,4 @@
-//! `APPLY` commands that come as one line. `[CS-APPLY]`
+//! `APPLY` commands that come as one line. `[CS-APPLY-7]` to `[CS-APPLY-50]`
 
 use super::fields::{Fields, guids, items, number, text, texts};
 use crate::Text;

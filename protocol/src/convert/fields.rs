@@ -1,4 +1,4 @@
-//! What a value is worth as a string, a number, a list: types are asked for, not declared. `[CS-DLIST]`
+//! What a value is worth as a string, a number, a list: types are asked for, not declared. `[CS-DLIST-12]`
 
 use crate::grammar::{Pair, Value};
 use crate::{Annotation, Guid, Text};
@@ -19,7 +19,7 @@ impl<'v, 'a> Fields<'v, 'a> {
         Fields(pairs)
     }
 
-    /// The first value of this key; keys are case-sensitive.
+    /// The first value of this key; keys are case-sensitive. `[CS-DLIST-3]` `[CS-DLIST-13]`
     pub(crate) fn get(self, key: &str) -> Option<&'v Value<'a>> {
         self.0
             .iter()

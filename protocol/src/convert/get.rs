@@ -1,4 +1,4 @@
-//! `GET` commands. `[CS-GET]`
+//! `GET` commands. `[CS-GET-6]` to `[CS-GET-14]`
 
 use super::fields::{Fields, items, text, texts};
 use crate::Text;

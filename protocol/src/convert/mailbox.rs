@@ -1,4 +1,4 @@
-//! `MAILBOX` lines, records, annotations. `[CS-MBOX]`
+//! `MAILBOX` lines, records, annotations. `[CS-MBOX-2]`
 
 use super::fields::{Fields, annotation_entry};
 use crate::fault::Fault;
@@ -113,6 +113,7 @@ fn flags(items: &[&Value<'_>]) -> Flags {
 }
 
 /// A flag's name. Cyrus prints a keyword named `NIL` bare, so a NIL among flags is that keyword; an empty name is none.
+/// `[CS-DLIST-19]`
 fn flag(item: &Value<'_>) -> Option<Text> {
     match item {
         Value::Nil => Some(Text::from_static(b"NIL")),

@@ -49,7 +49,7 @@ pub(crate) enum Words {
     Final(Final),
 }
 
-/// Reads a line of words. `[CS-CONN]`
+/// Reads a line of words. `[CS-CONN-40]`
 ///
 /// # Errors
 /// A first word that is not known, and a peer's `* Fatal error`.
@@ -97,7 +97,7 @@ fn data_words(line: &[u8]) -> Result<Words, Fault> {
     }
 }
 
-/// A known code may come with or without text; of an unknown one the word stays in the text.
+/// A known code may come with or without text; of an unknown one the word stays in the text. `[CS-CONN-42]`
 fn refusal(text: &[u8]) -> Final {
     let (word, rest) = split_word(text);
     match Code::WORDS.iter().find(|(_, known, _)| known.as_bytes() == word) {

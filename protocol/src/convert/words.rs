@@ -1,4 +1,4 @@
-//! Commands that are plain words. `[CS-CONN]` `[CS-AUTH]` `[CS-COMP]`
+//! Commands that are plain words. `[CS-CONN-12]` to `[CS-CONN-17]`
 
 use crate::Text;
 use crate::command::Command;
@@ -14,7 +14,7 @@ pub(crate) fn without_line_end(line: &[u8]) -> &[u8] {
 /// A command of words; `verb` is `None` for a tagged line.
 ///
 /// # Errors
-/// What is missing or too much.
+/// What is missing or too much: `[CS-CONN-20]` to `[CS-CONN-22]`.
 pub(crate) fn words(verb: Option<Verb>, line: &[u8]) -> Result<Command, Fault> {
     let line = without_line_end(line);
     if line.contains(&b'\r') {

@@ -135,7 +135,7 @@ impl Head {
     }
 }
 
-/// Whether a word has the shape of an IMAP client's tag: letters, then digits. `[CS-CONN]`
+/// Whether a word has the shape of an IMAP client's tag: letters, then digits. `[CS-CONN-50]`
 pub(crate) fn is_tag(word: &[u8]) -> bool {
     let letters = word.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
     letters > 0 && letters < word.len() && word[letters..].iter().all(u8::is_ascii_digit)

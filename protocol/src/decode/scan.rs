@@ -319,6 +319,7 @@ impl Scanner {
         (taken, None)
     }
 
+    /// A line end where something is missing ends the line, where Cyrus waits. `[CS-EXC-1]`
     fn line_end_fault(&self) -> Fault {
         match self.expect {
             Expect::Keyword => Fault::MissingKeyword,
@@ -500,7 +501,7 @@ impl Scanner {
         }
     }
 
-    /// At the LF of a literal's head: everything about its size is decided before a byte of it is kept.
+    /// `[CS-LIT-10]` At the LF of a literal's head: everything about its size is decided before a byte of it is kept.
     fn literal_begins(&mut self, size: u64) -> (usize, Option<Step>) {
         let max = self.limits.literal_bytes_max;
         let room = self.unit_max().saturating_sub(self.unit_len + 1) as u64;
@@ -721,7 +722,7 @@ fn fault_behind(kind: Fault, payload: u64) -> (usize, Option<Step>) {
     )
 }
 
-/// What a command streams. `[CS-APPLY]` `[CS-RESTORE]`
+/// What a command streams. `[CS-APPLY-11]` `[CS-MBOX-1]` `[CS-RESTORE-1]`
 fn streams_of(verb: Verb, keyword: &[u8]) -> Streams {
     let is = |word: &[u8]| keyword.eq_ignore_ascii_case(word);
     match verb {

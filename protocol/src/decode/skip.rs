@@ -56,7 +56,7 @@ enum State {
 /// Finds the end of a line, stepping over the payload of everything that looks like a literal or a file.
 ///
 /// Quotes are not honoured: what is skipped is already known to be wrong. The head of a literal may end with LF alone
-/// here, so that its payload is still not taken for a command. `[CS-LIT]`
+/// here, so that its payload is still not taken for a command. `[CS-LIT-8]`
 #[derive(Debug)]
 pub(super) struct Skip {
     state: State,

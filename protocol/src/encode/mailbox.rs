@@ -4,7 +4,7 @@ use super::{Encoder, Keyed, Open, value};
 use crate::{Annotation, Flags, MailboxLine, Record, SystemFlags};
 
 impl Encoder {
-    /// The pairs of a `MAILBOX` line behind its `%(`, and its `RECORD` list opened if it has one. `[CS-MBOX]`
+    /// The pairs of a `MAILBOX` line behind its `%(`, and its `RECORD` list opened if it has one. `[CS-MBOX-2]`
     pub(super) fn begin_mailbox(&mut self, line: &MailboxLine) {
         let empty = self.put_mailbox_keys(line);
         if line.has_records {
@@ -86,7 +86,7 @@ impl Encoder {
     }
 
     /// System flags in Cyrus's order, then keywords. Keywords are printed as strings, which a reader cannot tell
-    /// from Cyrus's raw form except for one named `NIL`, which the raw form would lose. `[CS-DLIST]`
+    /// from Cyrus's raw form except for one named `NIL`, which the raw form would lose. `[CS-EXC-9]`
     fn put_flags(&mut self, flags: &Flags) {
         let mut first = true;
         for (flag, name) in SystemFlags::ALL {

@@ -12,7 +12,7 @@ use crate::grammar::Value;
 use crate::response::{Data, Final, StreamingData};
 use crate::{Guid, Record};
 
-/// How literals are announced; no one form is accepted by every Cyrus in both directions. `[CS-LIT]`
+/// How literals are announced; no one form is accepted by every Cyrus in both directions. `[CS-LIT-2]` `[CS-LIT-3]`
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum LiteralStyle {
     /// `{n+}`: what a master sends.
@@ -188,7 +188,7 @@ impl Encoder {
     }
 
     /// The line that ends an answer. Line breaks in its text become spaces; an empty text is replaced by a
-    /// customary one because Cyrus reads no final line without text. `[CS-CONN]`
+    /// customary one because Cyrus reads no final line without text. `[CS-CONN-8]`
     pub fn final_line(&mut self, line: &Final) {
         self.close();
         self.put_final(line);

@@ -32,7 +32,7 @@ const fn safe_table() -> [u8; 256] {
     table
 }
 
-/// A string as atom, quoted or literal, never with a backslash escape. `[CS-DLIST]`
+/// A string as atom, quoted or literal, never with a backslash escape. `[CS-DLIST-16]`
 pub(super) fn string(out: &mut BytesMut, style: LiteralStyle, bytes: &[u8]) {
     if bytes.is_empty() {
         out.put_slice(b"\"\"");

@@ -1,7 +1,7 @@
 //! The grammar of values, over bytes that are complete.
 //!
 //! The decoders hand whole lines and list elements to these parsers; what may still grow never gets here. Values
-//! borrow from the bytes, strings with escapes excepted. `[CS-DLIST]`
+//! borrow from the bytes, strings with escapes excepted. `[CS-DLIST-1]`
 
 pub mod record;
 
@@ -31,8 +31,8 @@ pub enum Value<'a> {
     List(Vec<Value<'a>>),
     /// `%(...)`
     KvList(Vec<Pair<'a>>),
-    /// `%{...}` and its bytes.
-    File(File<'a>),
+    /// `%{...}` and its bytes; boxed because it is rare and large.
+    File(Box<File<'a>>),
 }
 
 /// A key and its value.
@@ -51,7 +51,7 @@ pub struct File<'a> {
 
 type Parsed<'a, T> = IResult<&'a [u8], T>;
 
-/// `ws = *( SP / HTAB / VT / FF )`
+/// `[CS-DLIST-4]` `ws = *( SP / HTAB / VT / FF )`
 fn ws(input: &[u8]) -> Parsed<'_, &[u8]> {
     take_while(is_blank)(input)
 }
@@ -92,7 +92,7 @@ fn number(input: &[u8]) -> Parsed<'_, usize> {
     map_res(map_res(digit1, std::str::from_utf8), str::parse).parse(input)
 }
 
-/// `literal = "{" number ["+"] "}" CRLF <number bytes>`
+/// `[CS-LIT-1]` `literal = "{" number ["+"] "}" CRLF <number bytes>`
 fn literal(input: &[u8]) -> Parsed<'_, &[u8]> {
     let (rest, size) = delimited(
         char('{'),
@@ -113,12 +113,12 @@ fn key(input: &[u8]) -> Parsed<'_, Word<'_>> {
     string(input)
 }
 
-/// `nil = "NIL"`, in capitals and not part of a longer atom
+/// `[CS-DLIST-7]` `nil = "NIL"`, in capitals and not part of a longer atom
 fn nil(input: &[u8]) -> Parsed<'_, &[u8]> {
     verify(take_while1(in_atom), |text: &[u8]| text == b"NIL").parse(input)
 }
 
-/// `file-head = "%{" string SP string SP number "}" [CR] LF`
+/// `[CS-LIT-5]` `file-head = "%{" string SP string SP number "}" [CR] LF`
 fn file_head_parts(input: &[u8]) -> Parsed<'_, (Word<'_>, Word<'_>, usize)> {
     let names = separated_pair(string, char(' '), string);
     let parts = map(
@@ -166,7 +166,7 @@ fn value(depth: usize) -> impl Fn(&[u8]) -> Parsed<'_, Value<'_>> {
     move |input| match (input, depth.checked_sub(1)) {
         ([b'(', ..], Some(inner)) => map(list(inner), Value::List).parse(input),
         ([b'%', b'(', ..], Some(inner)) => map(kvlist(inner), Value::KvList).parse(input),
-        ([b'%', b'{', ..], _) => map(file, Value::File).parse(input),
+        ([b'%', b'{', ..], _) => map(file, |file| Value::File(Box::new(file))).parse(input),
         ([b'(' | b'%', ..], _) => Err(nom::Err::Error(nom::error::Error::new(
             input,
             nom::error::ErrorKind::Alt,
