@@ -3,6 +3,7 @@
 use protocol::{MailboxLine, MailboxOptions, Text};
 
 use crate::model::Mailbox;
+use crate::name::is_deleted;
 
 /// The line that describes a mailbox; `has_records` announces a `RECORD` list. [CS-GET-23]
 pub(super) fn of_mailbox(mailbox: &Mailbox, has_records: bool) -> MailboxLine {
@@ -23,7 +24,8 @@ pub(super) fn of_mailbox(mailbox: &Mailbox, has_records: bool) -> MailboxLine {
         last_appenddate: Some(mailbox.last_appenddate),
         pop3_last_login: Some(mailbox.pop3_last_login),
         pop3_show_after: Some(mailbox.pop3_show_after),
-        xconvmodseq: mailbox.xconvmodseq,
+        // A mailbox keeps it through a delayed delete, and its master does not. [CS-GET-27]
+        xconvmodseq: mailbox.xconvmodseq.filter(|_| !is_deleted(&mailbox.name)),
         compact_emailids: mailbox.compact_emailids,
         raclmodseq: (mailbox.raclmodseq != 0).then_some(mailbox.raclmodseq),
         usergroups: mailbox.usergroups.clone(),
