@@ -14,8 +14,10 @@ pub mod list;
 pub mod names;
 pub mod open;
 pub mod output;
+pub mod passwd;
 pub mod table;
 pub mod utf7;
+pub mod verify;
 
 use access::Access;
 use args::{Arguments, Command};
@@ -57,6 +59,13 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Command::Export(args) => export::run(&mut Access::new(look()?.store.session()), args),
         Command::Demo(args) => demo::run(args, &mut std::io::stdout().lock()),
-        Command::Passwd { .. } | Command::Verify { .. } => Ok(()),
+        Command::Passwd { user } => {
+            let opened = open::open(&arguments.config, false)?;
+            passwd::run(&opened.store, user, &opened.admins)
+        }
+        Command::Verify { user, json } => {
+            let user = user.as_deref().map(names::user).transpose()?;
+            verify::run(&look()?.store, user.as_ref(), *json)
+        }
     }
 }

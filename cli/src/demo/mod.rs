@@ -10,6 +10,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use store::sqlite::{Options, SqliteStore};
+use store::verify::{Finding, verify};
 use tempfile::TempDir;
 
 use self::screen::Screen;
@@ -60,6 +61,10 @@ fn show(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> Result<Comparison> 
     let first = wire.replicate(&master)?;
     screen.step("first run", &told(&first)).map_err(screen_failure)?;
 
+    screen
+        .more("a message that several mailboxes hold travels once")
+        .map_err(screen_failure)?;
+
     let lines = changes::change(&mut here)?;
     screen
         .step("changes", "on the master, some of every kind")
@@ -84,13 +89,28 @@ fn show(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> Result<Comparison> 
     if args.sabotage {
         changes::sabotage(&mut there)?;
     }
-    let found = compare::compare(&mut here, &mut there)?;
+    let (mut messages, mut damages) = (0, Vec::new());
+    for store in [&master, &replica] {
+        let totals = verify(store, None, &mut |finding| {
+            if let Finding::Damage(damage) = finding {
+                damages.push(damage.to_string());
+            }
+        });
+        messages += totals.messages;
+    }
     let text = format!(
-        "{} and {} in both stores, CRCs made anew",
+        "{} hashed again, every CRC recomputed",
+        count(messages, "message")
+    );
+    screen.step("verify", &text).map_err(screen_failure)?;
+    let mut found = compare::compare(&mut here, &mut there)?;
+    found.differences.extend(damages);
+    let text = format!(
+        "{} and {} of mail in both",
         count(found.records, "record"),
         bytes(found.bytes)
     );
-    screen.step("compared", &text).map_err(screen_failure)?;
+    screen.step("compare", &text).map_err(screen_failure)?;
     screen
         .table(&found)
         .and_then(|()| screen.end(&found))
@@ -101,9 +121,9 @@ fn show(args: &DemoArgs, dir: &Path, out: &mut dyn Write) -> Result<Comparison> 
 fn told(run: &Run) -> String {
     let progress = &run.progress;
     format!(
-        "{}, {}: {} on the wire",
-        count(progress.messages_sent, "message"),
+        "{} with {}: {} on the wire",
         count(progress.records_sent, "record"),
+        count(progress.messages_sent, "message"),
         bytes(run.wire_bytes)
     )
 }

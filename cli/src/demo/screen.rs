@@ -78,13 +78,13 @@ impl<'a> Screen<'a> {
 
     /// The mailboxes in both stores.
     pub fn table(&mut self, found: &Comparison) -> io::Result<()> {
-        let heading = line("MAILBOX", "MASTER", "REPLICA");
-        writeln!(self.out, "\n   {}", style(heading).underlined())?;
+        let heading = line("MAILBOX", "MASTER  CRC", "REPLICA  CRC");
+        writeln!(self.out, "\n   {}", style(heading.trim_end()).underlined())?;
         for row in &found.rows {
             let side = |side: &Option<Side>| {
                 side.as_ref().map_or_else(
                     || "missing".to_owned(),
-                    |side| format!("{:>5}   {:08x}", grouped(side.exists), side.crc.basic),
+                    |side| format!("{:>6}  {:08x}", grouped(side.exists), side.crc.basic),
                 )
             };
             let name = row
@@ -113,7 +113,8 @@ impl<'a> Screen<'a> {
             let verdict = style("The twins are equal").green().bold();
             return writeln!(
                 self.out,
-                " {verdict}, record by record and byte by byte. All of it took {time}."
+                " {verdict}, record by record, byte by byte. It took {}.",
+                time.trim()
             );
         }
         writeln!(self.out, " {}:", style("The twins differ").red().bold())?;

@@ -10,7 +10,7 @@ use engine::ticket::Session;
 use net::address::{ListenAddress, PeerAddress};
 use net::client::{self, Target};
 use net::listener::Listener;
-use net::sasl::{Credentials, Hash, Verifier, Verifiers, derive_all};
+use net::sasl::Credentials;
 use net::secret::Secret;
 use net::server::{Server, ServerConfig};
 use protocol::Text;
@@ -25,6 +25,7 @@ use tokio::task::JoinHandle;
 
 use crate::failure::{Exit, Failure, Result};
 use crate::import::new_uniqueid;
+use crate::passwd::{self, Stored};
 
 /// Who replicates.
 const USER: &str = "twin";
@@ -58,15 +59,6 @@ pub struct Run {
     pub wire_bytes: u64,
 }
 
-struct OneUser(Vec<(Hash, Verifier)>);
-
-impl Verifiers for OneUser {
-    fn verifier(&self, user: &str, hash: Hash) -> std::result::Result<Option<Verifier>, String> {
-        let found = self.0.iter().find(|(h, _)| user == USER && *h == hash);
-        Ok(found.map(|(_, verifier)| verifier.clone()))
-    }
-}
-
 impl Wire {
     /// Starts `sync_server`'s server for this store, on a port of the system's choice.
     pub fn start(replica: SqliteStore) -> Result<Wire> {
@@ -76,7 +68,8 @@ impl Wire {
             .build()
             .map_err(|error| broken("no threads", &error))?;
         let password = Secret::new(new_uniqueid()?.to_string());
-        let verifiers = derive_all(&password).map_err(|error| broken("no password", &error))?;
+        passwd::set(&replica, USER, &password)?;
+        let verifiers = Arc::new(Stored::of(&replica));
         let counters = Arc::new(Counters::default());
         let (stop, stopped) = oneshot::channel::<()>();
         let (server, relay, serving) = runtime.block_on(async {
@@ -89,7 +82,7 @@ impl Wire {
                 .map_err(|error| broken("cannot listen", &error))?;
             let shown = listener.shown().to_owned();
             let sessions = Arc::new(move || Box::new(replica.session()) as Box<dyn Session>);
-            let server = Server::new(config(), vec![listener], sessions, Arc::new(OneUser(verifiers)));
+            let server = Server::new(config(), vec![listener], sessions, verifiers);
             let serving = tokio::spawn(server.run(async {
                 // A sender that is gone means stop, too.
                 let _ = stopped.await;
