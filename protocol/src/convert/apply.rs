@@ -45,23 +45,7 @@ pub(crate) fn apply(keyword: &[u8], argument: &Value<'_>) -> Apply {
         b"SEEN" => Apply::Seen(seen(fields)),
         b"QUOTA" => Apply::Quota(quota(fields)),
         b"UNQUOTA" => Apply::Unquota { root: text(argument) },
-        b"SIEVE" => Apply::Sieve {
-            userid: fields.text("USERID"),
-            filename: fields.text("FILENAME"),
-            last_update: fields.date("LAST_UPDATE"),
-            content: fields.text("CONTENT"),
-        },
-        b"UNSIEVE" => Apply::Unsieve {
-            userid: fields.text("USERID"),
-            filename: fields.text("FILENAME"),
-        },
-        b"ACTIVATE_SIEVE" => Apply::ActivateSieve {
-            userid: fields.text("USERID"),
-            filename: fields.text("FILENAME"),
-        },
-        b"UNACTIVATE_SIEVE" => Apply::UnactivateSieve {
-            userid: fields.text("USERID"),
-        },
+        b"SIEVE" | b"UNSIEVE" | b"ACTIVATE_SIEVE" | b"UNACTIVATE_SIEVE" => sieve(&keyword, fields),
         b"ANNOTATION" => Apply::Annotation {
             mboxname: fields.text("MBOXNAME"),
             entry: fields.text("ENTRY"),
@@ -76,6 +60,22 @@ pub(crate) fn apply(keyword: &[u8], argument: &Value<'_>) -> Apply {
         b"FORCE" => Apply::Force,
         b"CAPABILITIES" => Apply::Capabilities(items(argument).map(|items| texts(&items))),
         _ => Apply::Unknown(Text::from(keyword)),
+    }
+}
+
+fn sieve(keyword: &[u8], fields: Fields<'_, '_>) -> Apply {
+    let userid = fields.text("USERID");
+    let filename = fields.text("FILENAME");
+    match keyword {
+        b"SIEVE" => Apply::Sieve {
+            userid,
+            filename,
+            last_update: fields.date("LAST_UPDATE"),
+            content: fields.text("CONTENT"),
+        },
+        b"UNSIEVE" => Apply::Unsieve { userid, filename },
+        b"ACTIVATE_SIEVE" => Apply::ActivateSieve { userid, filename },
+        _ => Apply::UnactivateSieve { userid },
     }
 }
 

@@ -92,3 +92,38 @@ impl Input {
         all.freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::Input;
+
+    #[test]
+    fn a_unit_within_a_chunk_is_a_slice_of_it() {
+        let mut input = Input::default();
+        let pushed = Bytes::from_static(b"one two");
+        input.push(pushed.clone());
+        assert_eq!(input.chunk(), b"one two");
+        let unit = input.take_unit(4);
+        assert_eq!(unit.as_ptr(), pushed.as_ptr());
+        assert_eq!(input.slice(3).as_ptr(), pushed[4..].as_ptr());
+        assert!(input.is_empty());
+    }
+
+    #[test]
+    fn a_unit_across_chunks_is_put_together() {
+        let mut input = Input::default();
+        for chunk in ["on", "e t", "", "wo"] {
+            input.push(Bytes::from_static(chunk.as_bytes()));
+        }
+        input.carry(2);
+        assert!(!input.unit_is_fresh());
+        assert_eq!(input.chunk(), b"e t");
+        assert_eq!(input.take_unit(2).as_ref(), b"one ");
+        assert!(input.unit_is_fresh());
+        input.carry(1);
+        assert_eq!(input.take_all().as_ref(), b"two");
+        assert!(input.is_empty());
+    }
+}

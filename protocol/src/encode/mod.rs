@@ -330,3 +330,107 @@ impl<'e> Keyed<'e> {
         self.encoder.put(b")");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Encoder, LiteralStyle};
+    use crate::command::{Apply, Command, FileHead, Get, Streaming};
+    use crate::response::{Code, Data, Final};
+    use crate::{Guid, MailboxLine, Text};
+
+    fn written(style: LiteralStyle, write: impl FnOnce(&mut Encoder)) -> String {
+        let mut encoder = Encoder::new(style);
+        write(&mut encoder);
+        assert_eq!(encoder.len(), encoder.out.len());
+        let bytes = encoder.take();
+        assert!(encoder.is_empty());
+        bytes.escape_ascii().to_string()
+    }
+
+    #[test]
+    fn literals_follow_the_side() {
+        let user = Command::Get(Get::User(Some(Text::from("a%"))));
+        assert_eq!(
+            written(LiteralStyle::Client, |e| e.command(&user)),
+            "GET USER {2+}\\r\\na%\\r\\n"
+        );
+        let names = Data::Lsub(vec![Text::from("a%"), Text::from("b")]);
+        assert_eq!(
+            written(LiteralStyle::Server, |e| e.data(&names)),
+            "* LSUB ({2}\\r\\na% b)\\r\\n"
+        );
+    }
+
+    #[test]
+    fn no_text_can_forge_a_line() {
+        let line = |line: &Final| written(LiteralStyle::Server, |e| e.final_line(line));
+        assert_eq!(line(&Final::Bad(Text::from("a\r\nOK b"))), "BAD a  OK b\\r\\n");
+        assert_eq!(line(&Final::No(Code::Other, Text::from("\n"))), "NO  \\r\\n");
+        assert_eq!(
+            line(&Final::No(Code::SyncChanged, Text::from("a\nb"))),
+            "NO IMAP_SYNC_CHANGED a b\\r\\n"
+        );
+        let command = Command::Compress {
+            algorithm: Text::from("a\r\nb"),
+        };
+        assert_eq!(
+            written(LiteralStyle::Client, |e| e.command(&command)),
+            "COMPRESS a  b\\r\\n"
+        );
+    }
+
+    #[test]
+    fn no_final_line_is_without_text() {
+        let line = |line: &Final| written(LiteralStyle::Server, |e| e.final_line(line));
+        assert_eq!(line(&Final::Ok(Text::EMPTY)), "OK success\\r\\n");
+        assert_eq!(
+            line(&Final::No(Code::Other, Text::EMPTY)),
+            "NO Unknown error\\r\\n"
+        );
+        assert_eq!(
+            line(&Final::No(Code::BadParameters, Text::EMPTY)),
+            "NO IMAP_PROTOCOL_BAD_PARAMETERS\\r\\n"
+        );
+        assert_eq!(line(&Final::Continue(Text::EMPTY)), "+ \\r\\n");
+    }
+
+    #[test]
+    fn what_streams_is_closed_by_what_comes_next() {
+        let head = FileHead {
+            partition: Text::from("default"),
+            guid: Guid::NULL,
+            size: 3,
+        };
+        let told = written(LiteralStyle::Client, |e| {
+            e.begin(&Streaming::Message);
+            e.file(&head);
+            e.raw(b"abc");
+            e.file(&head);
+            e.raw(b"def");
+            e.begin(&Streaming::Mailbox {
+                line: Box::<MailboxLine>::default(),
+                local: true,
+            });
+            e.command(&Command::Apply(Apply::Force));
+        });
+        let zeros = "0".repeat(40);
+        let expected = format!(
+            "APPLY MESSAGE (%{{default {zeros} 3}}\\r\\nabc %{{default {zeros} 3}}\\r\\ndef)\\r\\n\
+             APPLY LOCAL_MAILBOX %()\\r\\nAPPLY FORCE %()\\r\\n"
+        );
+        assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        let mut out = bytes::BytesMut::new();
+        for number in [0, 7, 10, 4_294_967_295, u64::MAX] {
+            super::value::unsigned(&mut out, number);
+            assert_eq!(out.split().as_ref(), number.to_string().as_bytes());
+        }
+        for number in [0, -1, i64::MIN, i64::MAX] {
+            super::value::signed(&mut out, number);
+            assert_eq!(out.split().as_ref(), number.to_string().as_bytes());
+        }
+    }
+}

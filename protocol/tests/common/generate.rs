@@ -98,80 +98,83 @@ pub fn record() -> BoxedStrategy<Record> {
         .boxed()
 }
 
+/// The keys of a line from one kind of value each, for the three kinds that are plain.
+fn plain_keys(texts: [Option<Text>; 6], numbers: [Option<u32>; 9], modseqs: [Option<u64>; 7]) -> MailboxLine {
+    let [jmapid, uniqueid, mboxname, mboxtype, usergroups, quotaroot] = texts;
+    let [
+        sync_crc,
+        sync_crc_annot,
+        last_uid,
+        recentuid,
+        compact_emailids,
+        version,
+        uidvalidity,
+        ..,
+    ] = numbers;
+    let [
+        highestmodseq,
+        xconvmodseq,
+        raclmodseq,
+        createdmodseq,
+        foldermodseq,
+        deletedmodseq,
+        since_modseq,
+    ] = modseqs;
+    MailboxLine {
+        jmapid,
+        uniqueid,
+        mboxname,
+        mboxtype,
+        usergroups,
+        quotaroot,
+        sync_crc,
+        sync_crc_annot,
+        last_uid,
+        recentuid,
+        compact_emailids,
+        version,
+        uidvalidity,
+        since_crc: numbers[7],
+        since_crc_annot: numbers[8],
+        highestmodseq,
+        xconvmodseq,
+        raclmodseq,
+        createdmodseq,
+        foldermodseq,
+        deletedmodseq,
+        since_modseq,
+        ..MailboxLine::default()
+    }
+}
+
 pub fn mailbox_line() -> BoxedStrategy<Box<MailboxLine>> {
-    let texts = proptest::array::uniform6(otext());
-    let numbers = proptest::array::uniform10(of(any::<u32>()));
-    let modseqs = proptest::array::uniform7(of(any::<u64>()));
+    let plain = (
+        proptest::array::uniform6(otext()),
+        proptest::array::uniform9(of(any::<u32>())),
+        proptest::array::uniform7(of(any::<u64>())),
+    )
+        .prop_map(|(texts, numbers, modseqs)| plain_keys(texts, numbers, modseqs));
     let dates = proptest::array::uniform4(of(any::<i64>()));
     let nullable = (of(otext()), of(otext()));
     let keyword = text().prop_filter("a keyword", |name| !name.is_empty());
     let lists = (of(vec(annotation(), 0..3)), of(vec(keyword, 0..3)));
     let rest = (of(0u8..16), any::<bool>());
-    (texts, numbers, modseqs, dates, nullable, lists, rest)
+    (plain, dates, nullable, lists, rest)
         .prop_map(
-            |(
-                texts,
-                numbers,
-                modseqs,
-                dates,
-                (partition, acl),
-                (annotations, userflags),
-                (options, has_records),
-            )| {
-                let [jmapid, uniqueid, mboxname, mboxtype, usergroups, quotaroot] = texts;
-                let [
-                    sync_crc,
-                    sync_crc_annot,
-                    last_uid,
-                    recentuid,
-                    compact_emailids,
-                    version,
-                    uidvalidity,
-                    ..,
-                ] = numbers;
-                let [
-                    highestmodseq,
-                    xconvmodseq,
-                    raclmodseq,
-                    createdmodseq,
-                    foldermodseq,
-                    deletedmodseq,
-                    since_modseq,
-                ] = modseqs;
+            |(plain, dates, (partition, acl), (annotations, userflags), (options, has_records))| {
                 let [recenttime, last_appenddate, pop3_last_login, pop3_show_after] = dates;
                 Box::new(MailboxLine {
-                    jmapid,
-                    uniqueid,
-                    mboxname,
-                    mboxtype,
-                    sync_crc,
-                    sync_crc_annot,
-                    last_uid,
-                    highestmodseq,
-                    recentuid,
                     recenttime,
                     last_appenddate,
                     pop3_last_login,
                     pop3_show_after,
-                    xconvmodseq,
-                    compact_emailids,
-                    raclmodseq,
-                    usergroups,
-                    version,
-                    uidvalidity,
                     partition,
                     acl,
                     options: options.map(MailboxOptions::from_bits),
-                    quotaroot,
-                    createdmodseq,
-                    foldermodseq,
-                    deletedmodseq,
                     annotations,
                     userflags,
-                    since_modseq,
-                    since_crc: numbers[7],
-                    since_crc_annot: numbers[8],
                     has_records,
+                    ..plain
                 })
             },
         )
