@@ -146,4 +146,28 @@ proptest! {
         let said = write_replies(&events, LiteralStyle::Server);
         prop_assert_eq!(replies_in(cut(&said, &points), Limits::default()), events);
     }
+
+    /// Of a command that is not complete nothing is said.
+    #[test]
+    fn prefixes_of_commands(command in command(), end in any::<prop::sample::Index>()) {
+        let line = write_commands(&[CommandEvent::Command(command)]);
+        let prefix = &line[..end.index(line.len())];
+        prop_assert_eq!(commands(prefix), vec![], "{}", prefix.escape_ascii());
+    }
+
+    /// Of a streaming line that is not complete nothing is said but what is certain: the beginning of what it says.
+    #[test]
+    fn prefixes_of_streams(begin in streaming_mailbox(), records in vec(record(), 0..4), end in any::<prop::sample::Index>()) {
+        let events = mailbox_events(begin, records);
+        let line = write_commands(&events);
+        let said = commands(&line[..end.index(line.len())]);
+        prop_assert!(said.len() < events.len());
+        prop_assert_eq!(&said[..], &events[..said.len()]);
+    }
+
+    #[test]
+    fn prefixes_of_answers(data in data(), end in any::<prop::sample::Index>()) {
+        let line = write_replies(&[ReplyEvent::Data(data)], LiteralStyle::Server);
+        prop_assert_eq!(replies(&line[..end.index(line.len())]), vec![]);
+    }
 }

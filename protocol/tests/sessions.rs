@@ -8,11 +8,17 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use common::{
-    bytewise, commands, commands_in, json_lines, replies, replies_in, unescape, write_commands, write_replies,
+    bytewise, commands, commands_in, cut, json_lines, replies, replies_in, unescape, write_commands,
+    write_replies,
 };
+use proptest::collection::vec;
+use proptest::prelude::*;
 use protocol::Limits;
 use protocol::decode::{CommandEvent, ReplyEvent};
 use protocol::encode::LiteralStyle;
@@ -62,6 +68,68 @@ fn recorded(version: &str) -> Vec<Line> {
         }
     }
     lines
+}
+
+/// All that a recorded master or replica said, in one session.
+fn sessions(by_master: bool) -> Vec<Vec<u8>> {
+    let mut sessions: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+    for line in VERSIONS
+        .into_iter()
+        .flat_map(recorded)
+        .filter(|line| line.by_master == by_master)
+    {
+        let (file, _) = line.from.rsplit_once(':').expect("a file and a line");
+        sessions
+            .entry(file.to_owned())
+            .or_default()
+            .extend_from_slice(&line.bytes);
+    }
+    sessions.into_values().collect()
+}
+
+/// What random damage makes of a session.
+fn damage(mut said: Vec<u8>, changes: &[(prop::sample::Index, u8, u8)]) -> Vec<u8> {
+    for (at, how, byte) in changes {
+        if said.is_empty() {
+            break;
+        }
+        let at = at.index(said.len());
+        match how % 5 {
+            0 => said[at] = *byte,
+            1 => said.insert(at, *byte),
+            2 => drop(said.remove(at)),
+            3 => said.truncate(at),
+            _ => {
+                let piece = said[at..said.len().min(at + 40)].to_vec();
+                let to = usize::from(*byte).min(said.len());
+                said.splice(to..to, piece);
+            }
+        }
+    }
+    said
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Damaged sessions are refused or understood, but the same way however they are cut, and without a panic.
+    #[test]
+    fn damaged_sessions(
+        by_master in any::<bool>(),
+        session in any::<prop::sample::Index>(),
+        changes in vec((any::<prop::sample::Index>(), any::<u8>(), any::<u8>()), 1..6),
+        points in vec(any::<usize>(), 0..8),
+    ) {
+        static BOTH: OnceLock<[Vec<Vec<u8>>; 2]> = OnceLock::new();
+        let both = BOTH.get_or_init(|| [sessions(false), sessions(true)]);
+        let sessions = &both[usize::from(by_master)];
+        let said = damage(session.get(sessions).clone(), &changes);
+        if by_master {
+            prop_assert_eq!(commands_in(cut(&said, &points), Limits::default()), commands(&said));
+        } else {
+            prop_assert_eq!(replies_in(cut(&said, &points), Limits::default()), replies(&said));
+        }
+    }
 }
 
 #[test]
