@@ -235,7 +235,7 @@ struct Shared<D> {
 
 impl<D: Decoder> Shared<D> {
     fn flush_encoder(&mut self) {
-        if self.encoder.len() > 0 {
+        if !self.encoder.is_empty() {
             let bytes = self.encoder.take();
             self.output_bytes += bytes.len();
             self.output.push_back(Output::Send(bytes));
@@ -252,7 +252,7 @@ impl<D: Decoder> Shared<D> {
     }
 
     fn is_drained(&self) -> bool {
-        self.output.is_empty() && self.encoder.len() == 0
+        self.output.is_empty() && self.encoder.is_empty()
     }
 }
 

@@ -18,6 +18,7 @@ pub struct TicketId(pub u64);
 
 /// What a machine asks of its store session.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "fields are described by their variant's text")]
 pub enum Request {
     /// Users who have an INBOX, sorted, whose id starts with the prefix. Answer: [`Reply::Names`].
     Users { prefix: Text },
@@ -93,11 +94,17 @@ pub enum UidSelect {
     /// These, ascending.
     List(Vec<u32>),
     /// From this UID on, at most `limit` records.
-    From { uid: u32, limit: u32 },
+    From {
+        /// First UID wanted.
+        uid: u32,
+        /// Most records wanted.
+        limit: u32,
+    },
 }
 
 /// A piece of the stream of staged messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "fields are described by their variant's text")]
 pub enum StagePart {
     /// A message begins.
     Open { partition: Text, guid: Guid, size: u64 },
@@ -111,6 +118,7 @@ pub enum StagePart {
 
 /// One change within a transaction, in the transaction's scope.
 #[derive(Clone, PartialEq, Debug)]
+#[allow(missing_docs, reason = "fields are described by their variant's text")]
 pub enum Change {
     /// Creates or replaces a mailbox by its identity: values, annotations, keyword table and CRCs as given; records
     /// untouched. A placeholder of the same name and another identity gives way; a mailbox does not

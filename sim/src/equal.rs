@@ -63,6 +63,12 @@ fn sorted(mut record: Record) -> Record {
 }
 
 impl View {
+    /// Without tombstones of records: after a split brain each side keeps its own, and no reader sees them.
+    pub fn live(mut self) -> View {
+        self.records.retain(|_, record| !record.is_expunged());
+        self
+    }
+
     /// The first difference, for people; `None` when equal.
     pub fn difference(&self, other: &View) -> Option<String> {
         if self.mailboxes != other.mailboxes {

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
                 total.changes += report.changes;
                 total.connections += report.connections;
                 total.cut += report.cut;
+                total.repaired += report.repaired;
             }
             Err(error) => {
                 failed += 1;
@@ -52,11 +53,12 @@ fn main() -> ExitCode {
         }
     }
     println!(
-        "{} seeds: {failed} failed; {} changes, {} connections, {} of them cut",
+        "{} seeds: {failed} failed; {} changes, {} connections, {} of them cut, {} mailboxes repaired",
         range.end - range.start,
         total.changes,
         total.connections,
-        total.cut
+        total.cut,
+        total.repaired
     );
     ExitCode::from(u8::from(failed > 0))
 }

@@ -54,6 +54,20 @@ pub fn change(session: &mut dyn Session, user: &Text, now: Now, seeded: &mut See
             },
         }
     };
+    commit(session, scope, changes)
+}
+
+/// Appends, flags and expunges in one mailbox, if there is any: what a reader of a replica could do.
+pub fn edit(session: &mut dyn Session, user: &Text, now: Now, seeded: &mut Seeded) -> Result<()> {
+    let mailboxes = mailboxes(session, user)?;
+    let Some(mailbox) = seeded.pick(&mailboxes).cloned() else {
+        return Ok(());
+    };
+    let changes = edited(session, Moment::behind(now, &mailboxes, &[]), mailbox, seeded)?;
+    commit(session, Scope::User(user.clone()), changes)
+}
+
+fn commit(session: &mut dyn Session, scope: Scope, changes: Vec<Change>) -> Result<()> {
     session.execute(Request::Begin { scope })?;
     session.execute(Request::Write(changes))?;
     session.execute(Request::Commit)?;
