@@ -472,6 +472,14 @@ def rename(s):
                          for k, q in rows if k == "MAILBOX")]
 
 
+@check("CS-APPLY-52", [OK, "{'FOLDERMODSEQ': '5', 'HIGHESTMODSEQ': '5'}"])
+def rename_foldermodseq(s):
+    u = s.user()
+    s.mailbox("user.%s.a" % u, HIGHESTMODSEQ=5, FOLDERMODSEQ=3)
+    return [s.say("APPLY RENAME %%(OLDMBOXNAME user.%s.a NEWMBOXNAME user.%s.b PARTITION default)" % (u, u)),
+            str(s.state("user.%s.b" % u, "FOLDERMODSEQ", "HIGHESTMODSEQ"))]
+
+
 @check("CS-APPLY-21 CS-APPLY-22")
 def unmailbox(s):
     u = s.user()
