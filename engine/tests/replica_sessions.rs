@@ -12,14 +12,23 @@ use serde_json::Value;
 use store::memory::MemoryStore;
 use support::Driver;
 
-/// The steps whose outcome depends on nothing but what came over the wire.
-const STEPS: [&str; 5] = [
+/// The steps whose outcome depends on nothing but what came over the wire in them and before.
+const STEPS: [&str; 11] = [
     "01-initial",
     "02-noop",
     "03-incremental",
     "04-rename",
     "05-delete",
+    "06-delete-for-good",
+    "06-unmailbox",
+    "07-all",
+    "08-mailbox",
+    "09-meta",
+    "10-log",
 ];
+
+/// The same with conversations, on servers of their own.
+const CONVERSATION_STEPS: [&str; 2] = ["19-conversations-initial", "20-conversations-changes"];
 
 /// One line of a recording.
 struct Line {
@@ -77,8 +86,32 @@ fn read(version: &str, step: &str) -> Vec<Line> {
 }
 
 /// Where our replica answers otherwise than the recorded one, and why that is right: version, step, and a part of the
-/// line that differs.
-const KNOWN: [(&str, &str, &str, &str); 4] = [
+/// line that differs, or of the command before it.
+const KNOWN: [(&str, &str, &str, &str); 8] = [
+    (
+        "3.12",
+        "20-conversations-changes",
+        "MBOXNAME user.alice.#sieve ",
+        "a refused MAILBOX leaves nothing here [CS-EXC-2]",
+    ),
+    (
+        "3.2",
+        "10-log",
+        "MBOXNAME shared.news ",
+        "3.2 raises HIGHESTMODSEQ by ANNOTATION [CS-APPLY-35]",
+    ),
+    (
+        "3.2",
+        "10-log",
+        "APPLY ANNOTATION %(MBOXNAME \"\" ",
+        "3.2 has no server annotations [CS-APPLY-33]",
+    ),
+    (
+        "",
+        "07-all",
+        "MBOXNAME DELETED.user.alice.Empty.",
+        "it was removed there by hand before the step",
+    ),
     (
         "3.2",
         "",
@@ -106,7 +139,7 @@ fn essence(version: &str, step: &str, bytes: &[u8]) -> Vec<String> {
     let is_known = |line: &&str| {
         KNOWN
             .iter()
-            .any(|(v, s, part, _)| *v == version && step.contains(s) && line.contains(part))
+            .any(|(v, s, part, _)| version.contains(v) && step.contains(s) && line.contains(part))
     };
     text.lines()
         .filter(|line| !line.is_empty())
@@ -133,11 +166,11 @@ fn plain(line: &str) -> String {
     line
 }
 
-fn replay(version: &str) -> String {
+fn replay(version: &str, steps: &[&str], lines_min: usize) -> String {
     let store = MemoryStore::new();
     let mut differences = String::new();
     let mut lines_compared = 0;
-    for step in STEPS {
+    for &step in steps {
         let mut config = support::config();
         config.trusted = false;
         config.unauthenticated_bytes_max = 1 << 20;
@@ -164,7 +197,10 @@ fn replay(version: &str) -> String {
             let got = essence(version, step, &std::mem::take(&mut driver.sent));
             let want = essence(version, step, &expected);
             lines_compared += want.len();
-            if got != want {
+            let is_known = |(v, s, part, _): &(&str, &str, &str, &str)| {
+                version.contains(v) && step.contains(s) && support::printable(&asked).contains(part)
+            };
+            if got != want && !KNOWN.iter().any(is_known) {
                 let shown: String = support::printable(&asked).chars().take(300).collect();
                 differences.push_str(&format!("{version} {step}: {shown}\n"));
                 for line in got.iter().filter(|line| !want.contains(line)) {
@@ -177,7 +213,7 @@ fn replay(version: &str) -> String {
         }
     }
     assert!(
-        lines_compared > 200,
+        lines_compared > lines_min,
         "{version}: only {lines_compared} lines were there to compare"
     );
     differences
@@ -189,20 +225,24 @@ fn expect_none(differences: &str) {
 
 #[test]
 fn cyrus_3_2() {
-    expect_none(&replay("3.2"));
+    expect_none(&replay("3.2", &STEPS, 150));
+    expect_none(&replay("3.2", &CONVERSATION_STEPS, 50));
 }
 
 #[test]
 fn cyrus_3_6() {
-    expect_none(&replay("3.6"));
+    expect_none(&replay("3.6", &STEPS, 150));
+    expect_none(&replay("3.6", &CONVERSATION_STEPS, 50));
 }
 
 #[test]
 fn cyrus_3_10() {
-    expect_none(&replay("3.10"));
+    expect_none(&replay("3.10", &STEPS, 150));
+    expect_none(&replay("3.10", &CONVERSATION_STEPS, 50));
 }
 
 #[test]
 fn cyrus_3_12() {
-    expect_none(&replay("3.12"));
+    expect_none(&replay("3.12", &STEPS, 150));
+    expect_none(&replay("3.12", &CONVERSATION_STEPS, 50));
 }

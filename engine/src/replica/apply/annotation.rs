@@ -1,5 +1,5 @@
 //! `APPLY ANNOTATION` and `APPLY UNANNOTATION`: annotations of a mailbox, or for the empty name of the server. No
-//! modseq changes with them. [CS-APPLY-33] [CS-APPLY-35]
+//! modseq changes with them, and those of a mailbox have none of their own. [CS-APPLY-33] [CS-APPLY-35]
 
 use protocol::{Annotation, Text};
 
@@ -31,19 +31,16 @@ pub(super) async fn set(
         let annotation = ServerAnnotation { entry, userid, value };
         return conn.write(vec![Change::PutServerAnnotation(annotation)]).await;
     }
-    change(conn, &name, |annotations, modseq| {
+    change(conn, &name, |annotations| {
         match annotations
             .iter_mut()
             .find(|a| a.entry == entry && a.userid == userid)
         {
-            Some(annotation) => {
-                annotation.value = value;
-                annotation.modseq = modseq;
-            }
+            Some(annotation) => annotation.value = value,
             None => annotations.push(Annotation {
                 entry,
                 userid,
-                modseq,
+                modseq: 0,
                 value,
             }),
         }
@@ -67,23 +64,18 @@ pub(super) async fn remove(
             .write(vec![Change::RemoveServerAnnotation { entry, userid }])
             .await;
     }
-    change(conn, &name, |annotations, _| {
+    change(conn, &name, |annotations| {
         annotations.retain(|a| a.entry != entry || a.userid != userid)
     })
     .await
 }
 
-async fn change(
-    conn: &mut Conn,
-    name: &Text,
-    work: impl FnOnce(&mut Vec<Annotation>, u64),
-) -> Result<(), Fail> {
+async fn change(conn: &mut Conn, name: &Text, work: impl FnOnce(&mut Vec<Annotation>)) -> Result<(), Fail> {
     if conn.mailbox(name).await?.is_none() {
         return Err(Fail::nonexistent(name));
     }
     conn.enter(&Scope::of(name)).await?;
     let mut mailbox = conn.mailbox(name).await?.ok_or_else(|| Fail::nonexistent(name))?;
-    let modseq = mailbox.highestmodseq;
-    work(&mut mailbox.annotations, modseq);
+    work(&mut mailbox.annotations);
     conn.write(vec![Change::PutMailbox(Box::new(mailbox))]).await
 }
