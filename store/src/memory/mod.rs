@@ -405,6 +405,10 @@ impl MemorySession {
         {
             return Err(words::misuse(words::BEGIN_WITHIN_READ));
         }
+        self.store.committed(&from.scope).records(&from.uniqueid)?;
+        if from.scope == target && from.uniqueid != to.uniqueid {
+            return Err(words::misuse(words::MOVE_IDENTITY));
+        }
         let mut shared = self.store.lock();
         if let Some(held) = [&from.scope, &target]
             .into_iter()
@@ -413,11 +417,7 @@ impl MemorySession {
             return Err(words::locked(held));
         }
         let mut source = shared.scopes.get(&from.scope).cloned().unwrap_or_default();
-        source.records(&from.uniqueid)?;
         if from.scope == target {
-            if from.uniqueid != to.uniqueid {
-                return Err(words::misuse(words::MOVE_IDENTITY));
-            }
             Arc::make_mut(&mut source).apply(&target, Change::PutMailbox(Box::new(to)))?;
             shared.scopes.insert(target, source);
             return Ok(Reply::Done);
