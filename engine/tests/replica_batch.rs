@@ -8,6 +8,7 @@ use engine::flow::Input;
 use engine::ticket::StoreError;
 use proptest::prelude::*;
 use store::memory::MemoryStore;
+use store::sqlite::{Options, SqliteStore};
 use support::{NOW, keys, mailbox, printable, record, replica, state, upload};
 
 /// A pipelined session of one user: uploads, mailboxes, a refused one, small commands, a read, another user.
@@ -207,6 +208,50 @@ fn every_ticket_may_fail() {
                 "request {failing}"
             );
         }
+    }
+}
+
+/// The store on disk under the same session: the same answers, the same outcome, and as little left of what failed.
+#[test]
+fn the_store_on_disk_ends_alike() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let memory = MemoryStore::new();
+    let mut driver = replica(&memory);
+    driver.feed(&bytes(&session()));
+    let expected = driver.take();
+    for (part, lines) in [("alone", session()), ("together", vec![session().join("\r\n")])] {
+        let disk = SqliteStore::open(folder.path().join(part), Options::default()).expect("a store");
+        let mut driver = replica(&disk);
+        lines
+            .iter()
+            .for_each(|line| driver.feed(format!("{line}\r\n").as_bytes()));
+        assert_eq!(driver.take(), expected);
+        assert_eq!(state(&disk, &["jane", "joe"]), state(&memory, &["jane", "joe"]));
+    }
+    for failing in (1..80).step_by(7) {
+        let disk = SqliteStore::open(folder.path().join(failing.to_string()), Options::default());
+        let disk = disk.expect("a store");
+        let mut driver = replica(&disk);
+        let full = StoreError::Full {
+            path: "/secret/path".into(),
+        };
+        driver.failing.insert(failing, full);
+        driver.feed(&bytes(&session()));
+        let answers = finals(&driver.take());
+        let kept = MemoryStore::new();
+        let mut undisturbed = replica(&kept);
+        for (line, _) in session()
+            .iter()
+            .zip(&answers)
+            .filter(|(_, answer)| answer.starts_with("OK"))
+        {
+            undisturbed.feed(format!("{line}\r\n").as_bytes());
+        }
+        assert_eq!(
+            state(&disk, &["jane", "joe"]),
+            state(&kept, &["jane", "joe"]),
+            "request {failing}"
+        );
     }
 }
 

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use engine::Replica;
 use serde_json::Value;
 use store::memory::MemoryStore;
-use support::Driver;
+use store::sqlite::{Options, SqliteStore};
+use support::{Driver, Store};
 
 /// The steps whose outcome depends on nothing but what came over the wire in them and before.
 const STEPS: [&str; 11] = [
@@ -166,15 +167,14 @@ fn plain(line: &str) -> String {
     line
 }
 
-fn replay(version: &str, steps: &[&str], lines_min: usize) -> String {
-    let store = MemoryStore::new();
+fn replay(store: &impl Store, version: &str, steps: &[&str], lines_min: usize) -> String {
     let mut differences = String::new();
     let mut lines_compared = 0;
     for &step in steps {
         let mut config = support::config();
         config.trusted = false;
         config.unauthenticated_bytes_max = 1 << 20;
-        let mut driver = Driver::new(Replica::new(config), &store);
+        let mut driver = Driver::new(Replica::new(config), store);
         driver.settle();
         driver.take();
         let lines = read(version, step);
@@ -223,26 +223,31 @@ fn expect_none(differences: &str) {
     assert!(differences.is_empty(), "\n{differences}");
 }
 
+fn replay_all(version: &str) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = |part: &str| SqliteStore::open(folder.path().join(part), Options::default()).expect("a store");
+    expect_none(&replay(&MemoryStore::new(), version, &STEPS, 150));
+    expect_none(&replay(&disk("a"), version, &STEPS, 150));
+    expect_none(&replay(&MemoryStore::new(), version, &CONVERSATION_STEPS, 50));
+    expect_none(&replay(&disk("b"), version, &CONVERSATION_STEPS, 50));
+}
+
 #[test]
 fn cyrus_3_2() {
-    expect_none(&replay("3.2", &STEPS, 150));
-    expect_none(&replay("3.2", &CONVERSATION_STEPS, 50));
+    replay_all("3.2");
 }
 
 #[test]
 fn cyrus_3_6() {
-    expect_none(&replay("3.6", &STEPS, 150));
-    expect_none(&replay("3.6", &CONVERSATION_STEPS, 50));
+    replay_all("3.6");
 }
 
 #[test]
 fn cyrus_3_10() {
-    expect_none(&replay("3.10", &STEPS, 150));
-    expect_none(&replay("3.10", &CONVERSATION_STEPS, 50));
+    replay_all("3.10");
 }
 
 #[test]
 fn cyrus_3_12() {
-    expect_none(&replay("3.12", &STEPS, 150));
-    expect_none(&replay("3.12", &CONVERSATION_STEPS, 50));
+    replay_all("3.12");
 }

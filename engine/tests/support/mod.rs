@@ -10,7 +10,8 @@ use engine::ticket::{Request, Session, StoreError, TicketId};
 use engine::{Master, Replica};
 use protocol::Limits;
 use sha1::{Digest, Sha1};
-use store::memory::{MemorySession, MemoryStore};
+use store::memory::MemoryStore;
+use store::sqlite::SqliteStore;
 
 /// The time at which all tests happen.
 pub const NOW: Now = Now(1_800_000_000);
@@ -39,10 +40,27 @@ impl Machine for Master {
     }
 }
 
+/// What opens store sessions.
+pub trait Store {
+    fn open(&self) -> Box<dyn Session>;
+}
+
+impl Store for MemoryStore {
+    fn open(&self) -> Box<dyn Session> {
+        Box::new(self.session())
+    }
+}
+
+impl Store for SqliteStore {
+    fn open(&self) -> Box<dyn Session> {
+        Box::new(self.session())
+    }
+}
+
 /// A machine, its store session and what it has said.
 pub struct Driver<M> {
     pub machine: M,
-    pub session: MemorySession,
+    pub session: Box<dyn Session>,
     /// Bytes sent and not taken.
     pub sent: Vec<u8>,
     /// Every request ever made, in short.
@@ -58,10 +76,10 @@ pub struct Driver<M> {
 }
 
 impl<M: Machine> Driver<M> {
-    pub fn new(machine: M, store: &MemoryStore) -> Self {
+    pub fn new(machine: M, store: &impl Store) -> Self {
         Driver {
             machine,
-            session: store.session(),
+            session: store.open(),
             sent: Vec::new(),
             asked: Vec::new(),
             open: VecDeque::new(),
@@ -235,7 +253,7 @@ pub fn config() -> ReplicaConfig {
 }
 
 /// A replica on a store, its banner taken.
-pub fn replica(store: &MemoryStore) -> Driver<Replica> {
+pub fn replica(store: &impl Store) -> Driver<Replica> {
     let mut driver = Driver::new(Replica::new(config()), store);
     driver.settle();
     driver.take();
@@ -302,7 +320,7 @@ pub fn mailbox(name: &str, uniqueid: &str, last_uid: u32, highestmodseq: u64, re
 }
 
 /// Everything a replica shows of a user, to compare states.
-pub fn state(store: &MemoryStore, users: &[&str]) -> String {
+pub fn state(store: &impl Store, users: &[&str]) -> String {
     let mut driver = replica(store);
     let mut text = String::new();
     driver.feed(b"APPLY CAPABILITIES (SIEVE-MAILBOX)\r\n");
