@@ -1,4 +1,4 @@
-//! From the banner to the first command: who the peer is, authentication, deflate, capabilities. [CS-CONN-1]
+//! From the banner to the first command: who the peer is, authentication, deflate, capabilities. [CS-CONN-2] [CS-CONN-3]
 
 use protocol::Text;
 use protocol::command::{Apply, Command};
@@ -49,7 +49,7 @@ impl PeerProfile {
         self.server == Server::Mailtwin
     }
 
-    /// Whether unknown names in lists are harmless; Cyrus before 3.6 dies of some. [CS-VER-1]
+    /// Whether unknown names in lists are harmless; Cyrus before 3.6 dies of some.
     pub(super) fn takes_unknown_ids(&self) -> bool {
         match self.server {
             Server::Mailtwin => true,
@@ -118,7 +118,7 @@ fn unexpected(event: Result<ReplyEvent, Ended>, during: &str) -> Ending {
     }
 }
 
-/// Authenticates with what the SASL layer chooses. [CS-AUTH-1]
+/// Authenticates with what the SASL layer chooses. [CS-AUTH-10]
 pub(super) async fn authenticate(port: &Port<ReplyDecoder>, peer: &PeerProfile) -> Result<(), Ending> {
     let offered = peer.mechanisms.clone();
     let (mechanism, initial) = match port.sasl(SaslRequest::Choose { offered }).await {
@@ -166,7 +166,7 @@ pub(super) async fn authenticate(port: &Port<ReplyDecoder>, peer: &PeerProfile) 
     }
 }
 
-/// Switches deflate on as configured. [CS-COMP-1]
+/// Switches deflate on as configured. [CS-COMP-5]
 pub(super) async fn compress(
     port: &Port<ReplyDecoder>,
     peer: &PeerProfile,
@@ -204,10 +204,11 @@ pub(super) async fn compress(
 }
 
 impl Run {
-    /// Capabilities and FORCE, in one round trip. [CS-CONN-4]
+    /// Capabilities and FORCE, in one round trip. [CS-MASTER-40]
     pub(super) async fn negotiate(&mut self) -> Result<(), Ending> {
-        let ask_sieve =
-            self.peer.sieve_mailbox || (!self.peer.has_capabilities && self.peer.takes_unknown_ids());
+        // A Unix socket offers nothing. Cyrus's master asks for nothing there either, and lists and sends scripts one by
+        // one; with SIEVE-MAILBOX on, scripts that came to us that way could not be deleted at the replica any more.
+        let ask_sieve = self.peer.sieve_mailbox || (!self.peer.has_capabilities && self.peer.is_mailtwin());
         let none = Text::EMPTY;
         let capabilities = ask_sieve.then(|| {
             let names = Some(vec![Text::from_static(b"SIEVE-MAILBOX")]);
