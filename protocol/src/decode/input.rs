@@ -62,12 +62,12 @@ impl Input {
             return self.slice(count);
         }
         self.carry(count);
-        self.carry.split().freeze()
+        std::mem::take(&mut self.carry).freeze()
     }
 
-    /// Forgets the unit's bytes.
+    /// Forgets the unit's bytes and gives their memory back.
     pub(super) fn drop_unit(&mut self) {
-        self.carry.clear();
+        self.carry = BytesMut::new();
     }
 
     /// Bytes of the current unit that came in earlier chunks.
