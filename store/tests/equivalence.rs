@@ -311,7 +311,11 @@ fn options() -> Options {
 fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     // Answers are compared here, not durability: a folder in memory makes many more sequences possible.
     let shm = std::path::Path::new("/dev/shm");
-    let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() };
+    let dir = if shm.is_dir() {
+        tempfile::tempdir_in(shm)
+    } else {
+        tempfile::tempdir()
+    };
     let dir = dir.expect("temporary directory");
     let memory = MemoryStore::new();
     let mut sqlite = SqliteStore::open(dir.path(), options()).expect("opens");
@@ -356,7 +360,17 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
     Ok(())
 }
 
+/// `PROPTEST_CASES=2000` and the like for a longer look.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(64)
+}
+
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(cases()))]
+
     #[test]
     fn both_stores_answer_alike(steps in prop::collection::vec(step(), 1..120)) {
         run(steps)?;
