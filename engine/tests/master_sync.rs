@@ -344,3 +344,134 @@ fn authentication_and_compression_come_first() {
         ["COMPRESS DEFLATE", "APPLY CAPABILITIES (SIEVE-MAILBOX)"]
     );
 }
+
+#[test]
+fn a_large_mailbox_goes_in_steps_that_last() {
+    const ALL: u64 = 4600;
+    let mut master = Mail::new("m");
+    master.create(&["user.jane"]);
+    let texts: Vec<String> = (0..ALL).map(|n| format!("message {n}")).collect();
+    for part in texts.chunks(3000) {
+        master.append("user.jane", &part.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    // Changed in the meantime: their modseqs are above what the first step can claim.
+    for uid in [1, 4000, 4500] {
+        master.flag("user.jane", uid, SystemFlags::SEEN, &["late"]);
+    }
+    let count =
+        |outcome: &pair::Outcome, what: &str| String::from_utf8_lossy(&outcome.said).matches(what).count();
+    let as_cyrus = Mail::new("r");
+    let outcome = pair::sync_as_cyrus(pair::user("jane"), &master.store, &as_cyrus.store);
+    twin::check(&outcome, &master, &as_cyrus);
+    assert_eq!(count(&outcome, "APPLY MAILBOX %("), 1);
+
+    let mut config = pair::master_config(pair::user("jane"));
+    config.pipeline_bytes_max = 4_000;
+    let connect = |replica: &Mail, cut_to_master| {
+        let wire = pair::Wire {
+            cut_to_master,
+            ..pair::Wire::default()
+        };
+        pair::connect(
+            config.clone(),
+            &master.store,
+            &replica.store,
+            "mailtwin 0.1.0",
+            wire,
+        )
+    };
+    let whole = Mail::new("r");
+    let outcome = connect(&whole, None);
+    twin::check(&outcome, &master, &whole);
+    assert_eq!(count(&outcome, "APPLY MAILBOX %("), 2);
+    assert_eq!(outcome.progress.messages_sent, ALL);
+
+    // Cut behind the answer to the first step: what was answered is there, and only the rest is sent again.
+    let said = String::from_utf8_lossy(&outcome.said).into_owned();
+    let first = said.find("APPLY MAILBOX %(").expect("the first step");
+    let behind = said[first..].matches("APPLY MESSAGE (").count() + 1;
+    let cut = outcome.heard - "OK Finished\r\n".len() - behind * "OK success\r\n".len();
+    let replica = Mail::new("r");
+    let lost = connect(&replica, Some(cut));
+    assert!(
+        matches!(lost.progress.ended, Some(Ending::ConnectionLost(_))),
+        "{:?}",
+        lost.progress
+    );
+    assert_eq!(replica.records("user.jane").len(), 4096);
+    master.flag("user.jane", 2, SystemFlags::SEEN, &[]);
+    let rest = sync_and_check(&master, &replica);
+    assert_eq!(rest.progress.messages_sent, ALL - 4096);
+}
+
+#[test]
+fn more_changes_than_are_held_in_memory() {
+    let mut master = Mail::new("m");
+    master.create(&["user.jane"]);
+    let texts: Vec<String> = (0..5000).map(|n| format!("message {n}")).collect();
+    master.append("user.jane", &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    let (ours, cyrus) = (Mail::new("r"), Mail::new("r"));
+    sync_and_check(&master, &ours);
+    sync_and_check(&master, &cyrus);
+    let mailbox = master.mailbox("user.jane");
+    let mut changed = master.records("user.jane");
+    for record in &mut changed {
+        record.modseq = mailbox.highestmodseq + u64::from(record.uid);
+        record.flags.system = SystemFlags::SEEN;
+    }
+    let highestmodseq = mailbox.highestmodseq + 5000;
+    master.force(
+        engine::model::Mailbox {
+            highestmodseq,
+            ..mailbox
+        },
+        &[],
+        changed,
+    );
+    master.append("user.jane", &["new"]);
+    let outcome = sync_and_check(&master, &ours);
+    assert_eq!(
+        (outcome.progress.records_sent, outcome.progress.messages_sent),
+        (5001, 1)
+    );
+    let outcome = pair::sync_as_cyrus(pair::user("jane"), &master.store, &cyrus.store);
+    twin::check(&outcome, &master, &cyrus);
+    assert_eq!(
+        (outcome.progress.records_sent, outcome.progress.messages_sent),
+        (5001, 1)
+    );
+}
+
+#[test]
+fn scripts_kept_as_messages_go_one_by_one_to_peers_without_them() {
+    let mut master = populated();
+    master.create(&["user.jane.#sieve"]);
+    let mut mailbox = master.mailbox("user.jane.#sieve");
+    mailbox.mbtype = Text::from("f");
+    master.force(mailbox, &[], Vec::new());
+    let message = |name: &str, body: &str| format!("From: <jane>\r\nSubject: {name}\r\n\r\n{body}");
+    master.append(
+        "user.jane.#sieve",
+        &[&message("first", "keep;\r\n"), &message("second", "stop;\r\n")],
+    );
+    master.flag("user.jane.#sieve", 2, SystemFlags::FLAGGED, &[]);
+    let replica = Mail::new("r");
+    // A Cyrus on a Unix socket offers nothing, so nothing is asked for.
+    let outcome = pair::sync_as_cyrus(pair::user("jane"), &master.store, &replica.store);
+    assert_eq!(
+        outcome.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        outcome.progress
+    );
+    let said = String::from_utf8_lossy(&outcome.said).into_owned();
+    assert_eq!(said.matches("APPLY SIEVE %(").count(), 2, "{said}");
+    assert_eq!(
+        said.matches("APPLY ACTIVATE_SIEVE %(USERID jane FILENAME second.bc)")
+            .count(),
+        1
+    );
+    assert!(!said.contains("MBOXNAME user.jane.#sieve"));
+    let again = pair::sync_as_cyrus(pair::user("jane"), &master.store, &replica.store);
+    assert_eq!(again.changing(), Vec::<String>::new());
+}

@@ -1,4 +1,4 @@
-//! Messages from the replica to our staging, for the full compare. [CS-MASTER-13]
+//! Messages from the replica to our staging, for the full compare. [CS-MASTER-59]
 
 use std::collections::{BTreeSet, VecDeque};
 

@@ -1,4 +1,4 @@
-//! The folder phase: a batch of local mailboxes against what the replica has. [CS-MASTER-3]
+//! The folder phase: a batch of local mailboxes against what the replica has. [CS-MASTER-9]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,6 +77,26 @@ impl Batch {
     }
 }
 
+/// Whether two names are the same mailbox's: Cyrus tells the hexadecimal time behind a deleted mailbox's name without
+/// its leading zeros. [CS-VER-24]
+pub(super) fn same_name(theirs: &Text, ours: &Text) -> bool {
+    if theirs == ours {
+        return true;
+    }
+    let split = |name: &Text| {
+        let at = name
+            .iter()
+            .rposition(|&b| b == b'.')
+            .filter(|_| name::is_deleted(name))?;
+        let digits = name[at + 1..]
+            .iter()
+            .position(|&b| b != b'0')
+            .map_or(name.len(), |zeros| at + 1 + zeros);
+        Some((Text::copy_from(&name[..at]), Text::copy_from(&name[digits..])))
+    };
+    split(theirs).is_some_and(|there| split(ours) == Some(there))
+}
+
 /// Whether a replica's line is that of an intermediate.
 pub(super) fn is_placeholder(line: &MailboxLine) -> bool {
     line.mboxtype
@@ -84,7 +104,7 @@ pub(super) fn is_placeholder(line: &MailboxLine) -> bool {
         .is_some_and(|letters| letters.contains(&b'i'))
 }
 
-/// The mailbox lines of an answer; a mailbox that does not exist is an empty answer. [CS-GET-2]
+/// The mailbox lines of an answer; a mailbox that does not exist is an empty answer.
 pub(super) fn mailbox_lines(answer: &mut Answer) -> Tried<Vec<MailboxLine>> {
     match &answer.result {
         Err(refusal) if refusal.code != Code::MailboxNonexistent => return Err(refusal.clone().into()),
@@ -111,7 +131,7 @@ impl Run {
         self.delete_remotes(batch).await?;
         self.rename_remotes(batch).await?;
         self.raise_locals(batch).await?;
-        let todo = self.compare(batch).await?;
+        let todo = self.compare(batch);
         if had_some {
             self.reserve(batch, &todo.send).await?;
         }
@@ -134,6 +154,7 @@ impl Run {
     }
 
     /// Deletes what we know to be deleted, and only that; adds to the batch what lives here under another name.
+    /// [CS-MASTER-11]
     async fn delete_remotes(&mut self, batch: &mut Batch) -> Tried<()> {
         let ours: BTreeSet<&Text> = batch.locals.iter().map(|mailbox| &mailbox.uniqueid).collect();
         let mut dead = Vec::new();
@@ -144,7 +165,7 @@ impl Run {
             };
             if batch.tombstones.contains_key(uniqueid) {
                 dead.push((name, uniqueid.clone()));
-            } else if !is_placeholder(line) && !(name::is_sieve(&name) && !self.peer.sieve_mailbox) {
+            } else if !is_placeholder(line) && (self.peer.sieve_mailbox || !name::is_sieve(&name)) {
                 unknown.push((name, uniqueid.clone()));
             }
         }
@@ -206,7 +227,7 @@ impl Run {
         Ok(())
     }
 
-    /// Renames, and moves between partitions. [CS-MASTER-6]
+    /// Renames, and moves between partitions. [CS-MASTER-13] [CS-MASTER-14] [CS-MASTER-15]
     async fn rename_remotes(&mut self, batch: &mut Batch) -> Tried<()> {
         let mut wanted = Vec::new();
         for mailbox in &batch.locals {
@@ -220,7 +241,7 @@ impl Run {
             // A replica that names no partition has none that could differ.
             let there = line.partition.clone().flatten();
             let moves = !mailbox.is_placeholder() && there.is_some_and(|p| p != partition);
-            if from != mailbox.name || moves {
+            if !same_name(&from, &mailbox.name) || moves {
                 let uidvalidity = mailbox.uidvalidity;
                 wanted.push(Rename {
                     from,
@@ -364,6 +385,16 @@ mod tests {
             assert!(there.insert(to, what).is_none(), "the target is free");
         }
         there
+    }
+
+    #[test]
+    fn deleted_names_may_lose_zeros() {
+        let same = |a: &str, b: &str| same_name(&Text::from(a), &Text::from(b));
+        assert!(same("DELETED.user.x.a.5B0", "DELETED.user.x.a.000005B0"));
+        assert!(same("user.x", "user.x"));
+        assert!(!same("user.x.5B0", "user.x.000005B0"));
+        assert!(!same("DELETED.user.x.a.5B0", "DELETED.user.x.b.5B0"));
+        assert!(!same("DELETED.user.x.a.5B0", "DELETED.user.x.a.5B00"));
     }
 
     #[test]

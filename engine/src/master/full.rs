@@ -1,5 +1,5 @@
 //! The full compare: reads all the replica has of a mailbox, merges it with ours in one transaction here, and has the
-//! replica expunge what moved. The update that follows makes both equal. [CS-MASTER-11]
+//! replica expunge what moved. The update that follows makes both equal. [CS-MASTER-31] [CS-MASTER-32] [CS-MASTER-50]
 
 use protocol::command::{Apply, Command, Get};
 use protocol::decode::ReplyEvent;

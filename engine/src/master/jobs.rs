@@ -1,4 +1,4 @@
-//! The kinds of runs: users, mailboxes, everything. [CS-MASTER-1]
+//! The kinds of runs: users, mailboxes, everything. [CS-MASTER-53]
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! Single mailboxes by name, and those of nobody. [CS-MASTER-14]
+//! Single mailboxes by name, and those of nobody. [CS-MASTER-51]
 
 use std::collections::{BTreeMap, BTreeSet};
 

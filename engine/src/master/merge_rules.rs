@@ -1,4 +1,4 @@
-//! The rules of a full compare: one record here, one on the replica, and what becomes of them. [CS-MASTER-12]
+//! The rules of a full compare: one record here, one on the replica, and what becomes of them. [CS-MASTER-33]
 
 use protocol::{Annotation, Flags, Record, SystemFlags, Text};
 

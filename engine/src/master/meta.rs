@@ -1,5 +1,5 @@
 //! What belongs to a user or the server beside mailboxes: quotas, subscriptions, seen states, annotations of the
-//! server. [CS-MASTER-15]
+//! server. [CS-MASTER-4] [CS-MASTER-5] [CS-MASTER-7]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -130,8 +130,13 @@ impl Run {
         let mut asked = Vec::new();
         self.sync_subscriptions(user, &ours, &theirs.subscriptions, &mut asked)
             .await?;
-        self.sync_seen(user, &ours.seen, theirs.seen, &mut asked).await?;
+        let mut seen = Vec::new();
+        self.sync_seen(user, &ours.seen, theirs.seen, &mut seen).await?;
         self.settle_applied(asked, reasons).await?;
+        // What another reader has seen is worth a word, not a failed run. [CS-MASTER-7]
+        let mut refused = Vec::new();
+        self.settle_applied(seen, &mut refused).await?;
+        refused.into_iter().for_each(|text| self.notice(text));
         self.sync_scripts(user, scope, ours, theirs.scripts, reasons)
             .await
     }

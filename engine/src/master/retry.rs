@@ -1,4 +1,4 @@
-//! What to do about a mailbox that was refused. [CS-MASTER-10]
+//! What to do about a mailbox that was refused. [CS-MASTER-30]
 
 use protocol::command::{Apply, Command, Get};
 use protocol::response::Code;
@@ -79,6 +79,7 @@ impl Run {
         batch.remotes.remove(&key.uniqueid);
         batch.learn(lines)?;
         let issued = self.issue(batch, index, since).await?;
+        let issued = self.commit(batch, issued).await?;
         self.settle(issued).await
     }
 
@@ -145,7 +146,7 @@ impl Run {
         Ok(())
     }
 
-    /// Lifts our values that never go back to the replica's, where those are higher. [CS-MASTER-7]
+    /// Lifts our values that never go back to the replica's, where those are higher. [CS-MASTER-23]
     pub(super) async fn raise_locals(&mut self, batch: &mut Batch) -> Tried<()> {
         if !self.config.copyback {
             return Ok(());

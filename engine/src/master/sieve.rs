@@ -1,5 +1,5 @@
 //! Scripts by the SIEVE commands: the way to peers that do not take `#sieve` mailboxes, and for scripts that came
-//! that way. [CS-MASTER-16]
+//! that way. [CS-MASTER-6]
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,8 @@ impl Run {
                 return self.sync_unlisted(user, scripts, active, reasons).await;
             }
         } else {
-            self.scripts_of_mailbox(user, scope, &mut scripts, &mut active).await?;
+            self.scripts_of_mailbox(user, scope, &mut scripts, &mut active)
+                .await?;
         }
         self.sync_listed(user, scripts, active, theirs, reasons).await
     }

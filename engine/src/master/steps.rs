@@ -1,4 +1,4 @@
-//! Large mailboxes in steps, each durable by itself. [CS-MASTER-9]
+//! Large mailboxes in steps, each durable by itself. [CS-MASTER-57]
 //!
 //! After a step the replica claims: "I have all up to this modseq". So a step may end only where every message behind
 //! it has a higher modseq than that claim.

@@ -1,4 +1,4 @@
-//! Message bytes to the replica: what it has already, what it lacks, and sending that. [CS-MASTER-4]
+//! Message bytes to the replica: what it has already, what it lacks, and sending that. [CS-MASTER-22]
 //!
 //! While one read's messages are sent the next read is with the store already, so that disk and network overlap; at
 //! most two reads' bytes are held.
@@ -48,6 +48,7 @@ pub(super) struct Uploads {
     messages: u64,
     bytes: u64,
     block: Option<Block>,
+    doubts: u64,
     /// A line could not be completed, so nothing can be said any more.
     pub(super) torn: bool,
 }
@@ -69,9 +70,20 @@ impl Uploads {
         self.staged.entry(partition.clone()).or_default().insert(guid)
     }
 
-    /// Takes nothing for granted any more.
-    pub(super) fn forget(&mut self) {
+    /// Takes nothing for granted any more: an upload failed.
+    pub(super) fn doubt(&mut self) {
         self.staged.clear();
+        self.doubts += 1;
+    }
+
+    /// How often [`Uploads::doubt`] was called.
+    pub(super) fn doubts(&self) -> u64 {
+        self.doubts
+    }
+
+    /// Whether the replica should be told to forget.
+    pub(super) fn is_full(&self) -> bool {
+        self.messages >= STAGED_MESSAGES_MAX || self.bytes >= STAGED_BYTES_MAX
     }
 }
 
@@ -105,7 +117,7 @@ impl Run {
             .unwrap_or_else(|| mailbox.partition.clone())
     }
 
-    /// Asks the replica which of the batch's new messages it has in other mailboxes. [CS-MASTER-5]
+    /// Asks the replica which of the batch's new messages it has in other mailboxes. [CS-MASTER-10]
     pub(super) async fn reserve(&mut self, batch: &Batch, todo: &[usize]) -> Tried<()> {
         let mut wanted: BTreeMap<Text, BTreeSet<Guid>> = BTreeMap::new();
         let mut total = 0;
@@ -205,7 +217,7 @@ impl Run {
             self.close_block();
         }
         if result.is_err() {
-            self.uploads.forget();
+            self.uploads.doubt();
             sent.drain(..).for_each(|sent| self.wire.forget(sent));
         }
         result.map(|()| sent)
@@ -266,7 +278,7 @@ impl Run {
             self.close_block();
         }
         if result.is_err() {
-            self.uploads.forget();
+            self.uploads.doubt();
             sent.drain(..).for_each(|sent| self.wire.forget(sent));
         }
         result.map(|()| sent)
@@ -466,12 +478,12 @@ impl Run {
 
     /// Lets the replica forget what is staged once it is much; only behind the lines that needed it.
     pub(super) fn restart_when_full(&mut self) {
-        if self.uploads.messages >= STAGED_MESSAGES_MAX || self.uploads.bytes >= STAGED_BYTES_MAX {
+        if self.uploads.is_full() {
             let sent = self.wire.send("RESTART", &Text::EMPTY, &Command::Restart);
             self.wire.forget(sent);
             self.uploads.messages = 0;
             self.uploads.bytes = 0;
-            self.uploads.forget();
+            self.uploads.staged.clear();
         }
     }
 

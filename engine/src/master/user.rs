@@ -1,4 +1,4 @@
-//! One user: folders, then quotas, subscriptions, scripts and seen states. [CS-MASTER-2]
+//! One user: folders, then quotas, subscriptions, scripts and seen states. [CS-MASTER-1] [CS-MASTER-2]
 
 use protocol::Text;
 use protocol::response::Code;

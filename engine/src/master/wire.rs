@@ -1,4 +1,4 @@
-//! Pipelined commands: many may be under way, and their answers come in order. [CS-CONN]
+//! Pipelined commands: many may be under way, and their answers come in order. [CS-CONN-9]
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
