@@ -9,6 +9,8 @@
 mod common;
 
 use common::{commands, write_commands};
+use protocol::command::Streaming;
+use protocol::decode::CommandEvent;
 
 const LINE: &[u8] =
     b"APPLY LOCAL_MAILBOX %(JMAPID j UNIQUEID lyj6hcfi8u3zykfxsg2ftyp1 MBOXNAME \"user.alice.a b\" \
@@ -33,4 +35,38 @@ fn every_key_of_a_mailbox() {
         write_commands(&events).escape_ascii().to_string(),
         LINE.escape_ascii().to_string()
     );
+}
+
+#[test]
+fn only_the_mailbox_s_own_record_list_streams() {
+    let events = commands(b"APPLY MAILBOX %(X-NEW %(RECORD (a b)) MBOXNAME c RECORD ())\r\n");
+    match &events[..] {
+        [
+            CommandEvent::Begin(Streaming::Mailbox { line, local: false }),
+            CommandEvent::End(_),
+        ] => {
+            assert_eq!(line.mboxname, Some("c".into()));
+            assert!(line.has_records);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_file_in_place_of_the_list_is_a_list_of_one() {
+    let input = b"APPLY MESSAGE %{default a9993e364706816aba3e25717850c26c9cd0d89d 3}\r\nabc\r\n";
+    let twice = [&input[..], &input[..]].concat();
+    let kinds: Vec<&str> = commands(&twice)
+        .iter()
+        .map(|event| match event {
+            CommandEvent::Begin(Streaming::Message) => "begin",
+            CommandEvent::File(_) => "file",
+            CommandEvent::FileData(_) => "data",
+            CommandEvent::FileEnd => "file end",
+            CommandEvent::End(_) => "end",
+            _ => "other",
+        })
+        .collect();
+    let once = ["begin", "file", "data", "file end", "end"];
+    assert_eq!(kinds, [once, once].concat());
 }

@@ -215,6 +215,7 @@ mod tests {
         );
         assert_eq!(skipped(SkipFrom::Here, b"{+}\r\n"), (5, Skipped::LineEnd));
         assert_eq!(skipped(SkipFrom::Here, b"%{a b c}\r\n"), (10, Skipped::LineEnd));
+        assert_eq!(skipped(SkipFrom::Here, b"%{a b x3}\r\n"), (11, Skipped::LineEnd));
     }
 
     #[test]
