@@ -151,3 +151,52 @@ pub(crate) fn annotation_entry(name: &[u8]) -> Text {
         None => Text::copy_from(name),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{date, number};
+    use crate::grammar::Value;
+
+    fn text(text: &str) -> Value<'_> {
+        Value::Text(text.as_bytes().into())
+    }
+
+    #[test]
+    fn a_number_is_nothing_but_digits_in_range() {
+        assert_eq!(number(&text("0")), Some(0));
+        assert_eq!(number(&text("007")), Some(7));
+        assert_eq!(number(&text("18446744073709551615")), Some(u64::MAX));
+        for bad in [
+            "",
+            "18446744073709551616",
+            "1:",
+            "1/",
+            "-1",
+            "+1",
+            " 1",
+            "1 ",
+            "0x1",
+            "1e3",
+        ] {
+            assert_eq!(number(&text(bad)), None, "{bad}");
+        }
+        assert_eq!(number(&Value::Nil), None);
+        assert_eq!(number(&Value::List(vec![text("1")])), None);
+    }
+
+    #[test]
+    fn a_date_may_be_negative() {
+        assert_eq!(date(&text("-9223372036854775808")), Some(i64::MIN));
+        assert_eq!(date(&text("9223372036854775807")), Some(i64::MAX));
+        for bad in [
+            "",
+            "-",
+            "--1",
+            "-9223372036854775809",
+            "9223372036854775808",
+            "+1",
+        ] {
+            assert_eq!(date(&text(bad)), None, "{bad}");
+        }
+    }
+}
