@@ -30,6 +30,7 @@ pub fn run(access: &mut Access, args: &ExportArgs) -> Result<()> {
         lf: args.lf,
         messages: 0,
         bytes: 0,
+        damaged: 0,
         folders: BTreeMap::new(),
     };
     let bar = output::progress(0, "messages");
@@ -51,7 +52,15 @@ pub fn run(access: &mut Access, args: &ExportArgs) -> Result<()> {
         table::bytes(export.bytes),
         table::count(export.folders.len() as u64, "mailbox"),
         args.dir.display(),
-    ))
+    ))?;
+    if export.damaged > 0 {
+        let text = format!(
+            "left out {}; see above",
+            table::count(export.damaged, "damaged message")
+        );
+        return Err(Failure::new(Exit::Unequal, text));
+    }
+    Ok(())
 }
 
 /// Makes the folder, or takes an empty one.
@@ -75,6 +84,8 @@ struct Export<'a> {
     lf: bool,
     messages: u64,
     bytes: u64,
+    /// Messages left out.
+    damaged: u64,
     /// Folder names that are taken, and by which mailbox.
     folders: BTreeMap<String, Text>,
 }
@@ -109,9 +120,18 @@ impl Export<'_> {
         let key = mailbox.key();
         access.for_each_record(&key, |access, record| {
             if !record.is_expunged() {
-                self.bytes += folder.message(access, mailbox, &key.scope, &record)?;
-                self.messages += 1;
-                bar.inc(1);
+                match folder.message(access, &key.scope, &record)? {
+                    Written::Whole(size) => {
+                        self.bytes += size;
+                        self.messages += 1;
+                        bar.inc(1);
+                    }
+                    Written::Damaged(why) => {
+                        self.damaged += 1;
+                        let text = format!("left out message {} of {}: {why}", record.uid, mailbox.name);
+                        bar.suspend(|| output::note(&text))?;
+                    }
+                }
             }
             Ok(())
         })?;
@@ -161,6 +181,14 @@ impl Export<'_> {
     }
 }
 
+/// What became of a message.
+enum Written {
+    /// It is in its folder; bytes.
+    Whole(u64),
+    /// It cannot be had; why.
+    Damaged(String),
+}
+
 /// One folder being written.
 struct Folder {
     path: PathBuf,
@@ -174,14 +202,9 @@ struct Folder {
 }
 
 impl Folder {
-    /// Writes a message into `tmp`, gives it its time, and moves it to its name in `cur`.
-    fn message(
-        &mut self,
-        access: &mut Access,
-        mailbox: &Mailbox,
-        scope: &Scope,
-        record: &Record,
-    ) -> Result<u64> {
+    /// Writes a message into `tmp`, gives it its time, and moves it to its name in `cur`. What is damaged stays out, and
+    /// does not keep the rest in.
+    fn message(&mut self, access: &mut Access, scope: &Scope, record: &Record) -> Result<Written> {
         let base = format!("{}.M{:010}P0.mailtwin", record.internaldate.max(0), record.uid);
         let suffix = self.suffix(record, &base);
         let tmp = self.path.join("tmp").join(&base);
@@ -193,17 +216,25 @@ impl Folder {
             after_cr: false,
         };
         let mut hasher = Hasher::default();
-        let size = access.read_message(scope, record.guid, |data| {
+        let mut unwritten = None;
+        let read = access.read_message(scope, record.guid, |data| {
             hasher.update(data);
-            out.write(data).map_err(failed)
-        })?;
-        if hasher.finish() != record.guid {
-            let text = format!(
-                "message {} of {} is damaged; `mailtwin verify` shows what else is",
-                record.uid, mailbox.name
-            );
-            return Err(Failure::new(Exit::Unequal, text));
+            out.write(data).map_err(|error| {
+                unwritten = Some(failed(error));
+                Failure::new(Exit::Io, "not written")
+            })
+        });
+        if let Some(failure) = unwritten {
+            return Err(failure);
         }
+        let size = match read {
+            Ok(size) if hasher.finish() == record.guid => size,
+            other => {
+                fs::remove_file(&tmp).map_err(failed)?;
+                let what = format!("its bytes are not those of {}", record.guid);
+                return Ok(Written::Damaged(other.err().map_or(what, |failure| failure.text)));
+            }
+        };
         let file = out.finish().map_err(failed)?;
         file.set_times(FileTimes::new().set_modified(time(record.internaldate)))
             .map_err(failed)?;
@@ -211,7 +242,7 @@ impl Folder {
         let cur = self.path.join("cur").join(&name);
         fs::rename(&tmp, &cur).map_err(|e| Failure::file(&cur, &e))?;
         self.uidlist.push_str(&format!("{} :{name}\n", record.uid));
-        Ok(size)
+        Ok(Written::Whole(size))
     }
 
     /// Flag letters in ASCII order, keyword letters behind them.

@@ -23,10 +23,13 @@ pub fn import(path: &Path, mailbox: &Text, sink: &mut Sink<'_, '_>) -> Result<()
     let failed = |error: std::io::Error| Failure::file(path, &error);
     let file = File::open(path).map_err(failed)?;
     let changed = eml::modified(&file);
-    sink.mailbox(mailbox)?;
     let mut reader = Reader::new(file);
+    let mut found = reader.next();
+    if !matches!(found, Err(Broken::NoMbox)) {
+        sink.mailbox(mailbox)?;
+    }
     loop {
-        match reader.next() {
+        match found {
             Ok(Some(Found::Message(message))) => sink.message(message.sorted(changed))?,
             Ok(Some(Found::Internal)) => {}
             Ok(None) => return Ok(()),
@@ -39,6 +42,7 @@ pub fn import(path: &Path, mailbox: &Text, sink: &mut Sink<'_, '_>) -> Result<()
                 return Err(Failure::new(Exit::Data, text));
             }
         }
+        found = reader.next();
     }
 }
 
