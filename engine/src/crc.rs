@@ -54,10 +54,15 @@ pub fn record_basic(record: &Record) -> u32 {
 
 /// A record's share of the annotation CRC; 0 when it is expunged. [CS-CRC-4] [CS-CRC-7]
 pub fn record_annot(record: &Record) -> u32 {
-    if record.is_expunged() {
+    if record.is_expunged() || record.annotations.is_empty() {
         return 0;
     }
-    record.annotations.iter().fold(0, |sum, annotation| sum ^ annotation_crc(record.uid, annotation))
+    let mut text = Vec::with_capacity(256);
+    record.annotations.iter().fold(0, |sum, annotation| {
+        text.clear();
+        push_annotation(&mut text, record.uid, annotation);
+        sum ^ crc32fast::hash(&text)
+    })
 }
 
 /// XOR of the CRC of each flag name in lower case; `\Expunged` is not a flag here. [CS-CRC-3]
@@ -73,14 +78,13 @@ pub fn flag_crc(flags: &Flags) -> u32 {
     flags.keywords.iter().fold(system, |sum, name| sum ^ crc32fast::hash(&name.to_ascii_lowercase()))
 }
 
-/// An annotation's share, virtual ones included. [CS-CRC-5] [CS-CRC-6]
-fn annotation_crc(uid: u32, annotation: &Annotation) -> u32 {
-    let mut head = Vec::with_capacity(128);
-    push_decimal(&mut head, u64::from(uid), b' ');
-    head.extend_from_slice(&annotation.entry);
-    head.push(b' ');
-    head.extend_from_slice(&annotation.userid);
-    head.push(b' ');
+/// The string whose CRC is an annotation's share, of a virtual one too. [CS-CRC-5] [CS-CRC-6]
+fn push_annotation(text: &mut Vec<u8>, uid: u32, annotation: &Annotation) {
+    push_decimal(text, u64::from(uid), b' ');
+    text.extend_from_slice(&annotation.entry);
+    text.push(b' ');
+    text.extend_from_slice(&annotation.userid);
+    text.push(b' ');
     // The wire has the thread id in 16 digits; it is hashed as a number without leading zeros.
     let value: &[u8] = if annotation.entry.as_bytes() == Annotation::THRID {
         let zeros = annotation.value.iter().take_while(|&&digit| digit == b'0').count();
@@ -89,10 +93,7 @@ fn annotation_crc(uid: u32, annotation: &Annotation) -> u32 {
     } else {
         &annotation.value
     };
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&head);
-    hasher.update(value);
-    hasher.finalize()
+    text.extend_from_slice(value);
 }
 
 fn push_decimal(out: &mut Vec<u8>, mut number: u64, then: u8) {

@@ -273,7 +273,6 @@ fn a_store_that_cannot_undo_ends_the_connection() {
                 .machine
                 .handle(NOW, Input::Stored(ticket, Err(error.clone())));
         } else {
-            use engine::ticket::Session;
             let answer = driver.session.execute(request);
             driver.machine.handle(NOW, Input::Stored(ticket, answer));
         }
@@ -315,6 +314,57 @@ fn answers_are_not_held_back_by_an_upload_that_stalls() {
     assert_eq!(driver.take(), "OK success\n");
     driver.feed(&upload[upload.len() - 10..]);
     assert_eq!(driver.take(), "OK success\n");
+}
+
+/// A message that takes several requests, one of which fails: the rest of it is skipped, and the next one is whole.
+#[test]
+fn an_upload_that_fails_in_its_middle_is_dropped() {
+    let big = "0123456789abcdef".repeat(100_000);
+    let one_by_one = |lines: &[String], failing: Option<usize>| {
+        let store = MemoryStore::new();
+        let mut driver = replica(&store);
+        if let Some(failing) = failing {
+            driver.failing.insert(
+                failing,
+                StoreError::Full {
+                    path: "/secret".into(),
+                },
+            );
+        }
+        let mut answers = Vec::new();
+        for line in lines {
+            for chunk in format!("{line}\r\n").as_bytes().chunks(64 * 1024) {
+                driver.feed(chunk);
+            }
+            answers.push(driver.take());
+        }
+        (answers, driver.asked)
+    };
+    let lines = [
+        upload(&[&big, "small"]),
+        mailbox("user.jane", "id1", 1, 2, &[record(1, 2, "", &big)]),
+        upload(&[&big]),
+        mailbox("user.jane", "id1", 1, 2, &[record(1, 2, "", &big)]),
+    ];
+    let (answers, asked) = one_by_one(&lines, None);
+    assert!(
+        answers.iter().all(|answer| answer == "OK success\n"),
+        "{answers:?}"
+    );
+    let parts = asked.iter().take_while(|&&kind| kind == "Stage").count();
+    assert!(parts >= 3, "{parts} requests");
+    for failing in 0..parts {
+        let (answers, _) = one_by_one(&lines, Some(failing));
+        assert!(
+            answers[0].starts_with("NO the replica's disk is full"),
+            "request {failing}: {answers:?}"
+        );
+        assert_eq!(
+            answers[2..],
+            ["OK success\n", "OK success\n"],
+            "request {failing}"
+        );
+    }
 }
 
 #[test]

@@ -126,7 +126,7 @@ impl Upload {
             },
             Err(error) => error,
         };
-        // The store has dropped the message it was receiving; what comes of it still is skipped.
+        // What comes of the message still is skipped.
         self.fail = Some(Fail::Storage(error));
         self.skips = true;
         self.parts.clear();
@@ -139,6 +139,10 @@ impl Upload {
         }
         self.send(conn).await;
         self.collect().await;
+        if matches!(self.fail, Some(Fail::Storage(_))) {
+            // Whether a message is still open there depends on where it failed; it is none the next time.
+            let _ = conn.port.store(Request::Stage(vec![StagePart::Abort])).await;
+        }
     }
 
     fn outcome(self) -> Result<(), Fail> {
