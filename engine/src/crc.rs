@@ -19,7 +19,10 @@ pub struct SyncCrc {
 
 impl SyncCrc {
     /// The CRCs of a mailbox without records.
-    pub const EMPTY: SyncCrc = SyncCrc { basic: 0, annot: ANNOT_CRC_START };
+    pub const EMPTY: SyncCrc = SyncCrc {
+        basic: 0,
+        annot: ANNOT_CRC_START,
+    };
 
     /// Puts a record in, or takes one out that was in: the operation is its own inverse.
     pub fn toggle(&mut self, record: &Record) {
@@ -74,8 +77,13 @@ pub fn flag_crc(flags: &Flags) -> u32 {
         (SystemFlags::FLAGGED, 3_986_028_895),
         (SystemFlags::DRAFT, 1_255_147_686),
     ];
-    let system = SYSTEM.iter().filter(|(flag, _)| flags.system.contains(*flag)).fold(0, |sum, (_, crc)| sum ^ crc);
-    flags.keywords.iter().fold(system, |sum, name| sum ^ crc32fast::hash(&name.to_ascii_lowercase()))
+    let system = SYSTEM
+        .iter()
+        .filter(|(flag, _)| flags.system.contains(*flag))
+        .fold(0, |sum, (_, crc)| sum ^ crc);
+    flags.keywords.iter().fold(system, |sum, name| {
+        sum ^ crc32fast::hash(&name.to_ascii_lowercase())
+    })
 }
 
 /// The string whose CRC is an annotation's share, of a virtual one too. [CS-CRC-5] [CS-CRC-6]
@@ -87,7 +95,11 @@ fn push_annotation(text: &mut Vec<u8>, uid: u32, annotation: &Annotation) {
     text.push(b' ');
     // The wire has the thread id in 16 digits; it is hashed as a number without leading zeros.
     let value: &[u8] = if annotation.entry.as_bytes() == Annotation::THRID {
-        let zeros = annotation.value.iter().take_while(|&&digit| digit == b'0').count();
+        let zeros = annotation
+            .value
+            .iter()
+            .take_while(|&&digit| digit == b'0')
+            .count();
         let digits = &annotation.value[zeros..];
         if digits.is_empty() { b"0" } else { digits }
     } else {
@@ -130,7 +142,11 @@ mod tests {
             modseq,
             last_updated: 1_795_408_569,
             flags: Flags {
-                system: if seen { SystemFlags::SEEN } else { SystemFlags::NONE },
+                system: if seen {
+                    SystemFlags::SEEN
+                } else {
+                    SystemFlags::NONE
+                },
                 keywords: keywords.iter().map(|k| Text::from(*k)).collect(),
             },
             internaldate: 1_795_408_569,
@@ -144,15 +160,33 @@ mod tests {
     fn basic_crc_of_a_live_mailbox() {
         let records = [
             record(1, 3, &[], false, "197a96a5c2596a1449abce1c9300cadab59f016d"),
-            record(2, 4, &["MyFlag"], true, "5cad9d2301a480fed60ecbaf0b6e7176472ed9b7"),
+            record(
+                2,
+                4,
+                &["MyFlag"],
+                true,
+                "5cad9d2301a480fed60ecbaf0b6e7176472ed9b7",
+            ),
             record(3, 5, &[], false, "f18b73078ca260b914fbc644aa606522ce921425"),
-            record(4, 6, &["myflag"], true, "802ee2b726a282a6bf22b466fb1f9e31de7ac253"),
+            record(
+                4,
+                6,
+                &["myflag"],
+                true,
+                "802ee2b726a282a6bf22b466fb1f9e31de7ac253",
+            ),
             record(5, 7, &[], false, "455dcc08ceaf8abf6d08179f04dcf4c452778a41"),
         ];
         assert_eq!(record_basic(&records[0]), 1_240_879_431);
         let mut crc = SyncCrc::EMPTY;
         records.iter().for_each(|r| crc.toggle(r));
-        assert_eq!(crc, SyncCrc { basic: 4_240_797_161, annot: ANNOT_CRC_START });
+        assert_eq!(
+            crc,
+            SyncCrc {
+                basic: 4_240_797_161,
+                annot: ANNOT_CRC_START
+            }
+        );
         records.iter().for_each(|r| crc.toggle(r));
         assert_eq!(crc, SyncCrc::EMPTY);
     }

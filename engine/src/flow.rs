@@ -162,8 +162,13 @@ impl<D: Decoder + 'static> Machine<D> {
             input_bytes: 0,
             input_bytes_max: None,
         }));
-        let task = Box::pin(run(Port { shared: Arc::clone(&shared) }));
-        Machine { shared, task: Some(task) }
+        let task = Box::pin(run(Port {
+            shared: Arc::clone(&shared),
+        }));
+        Machine {
+            shared,
+            task: Some(task),
+        }
     }
 
     /// Takes one thing that happened. `now` is wall-clock time.
@@ -198,8 +203,13 @@ impl<D: Decoder + 'static> Machine<D> {
                 }
                 shared.wants_input = false;
             }
-            let Some(task) = self.task.as_mut() else { return Output::Closed };
-            let ended = task.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready();
+            let Some(task) = self.task.as_mut() else {
+                return Output::Closed;
+            };
+            let ended = task
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_ready();
             if ended {
                 self.task = None;
             }
@@ -279,7 +289,9 @@ pub struct Port<D> {
 
 impl<D> Clone for Port<D> {
     fn clone(&self) -> Self {
-        Port { shared: Arc::clone(&self.shared) }
+        Port {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -354,7 +366,11 @@ impl<D: Decoder> Port<D> {
         std::future::poll_fn(|_| {
             let mut shared = lock(&self.shared);
             shared.flush_encoder();
-            if shared.output_bytes < OUTPUT_BYTES_HIGH { Poll::Ready(()) } else { Poll::Pending }
+            if shared.output_bytes < OUTPUT_BYTES_HIGH {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
         })
         .await
     }
@@ -366,7 +382,10 @@ impl<D: Decoder> Port<D> {
         shared.next_ticket += 1;
         shared.open_tickets += 1;
         shared.output.push_back(Output::Store(ticket, request));
-        StoreCall { shared: Arc::clone(&self.shared), ticket }
+        StoreCall {
+            shared: Arc::clone(&self.shared),
+            ticket,
+        }
     }
 
     /// Asks the SASL layer and waits for its answer.

@@ -72,7 +72,10 @@ impl Mailbox {
 
     /// Where it lives.
     pub fn key(&self) -> MailboxKey {
-        MailboxKey { scope: Scope::of(&self.name), uniqueid: self.uniqueid.clone() }
+        MailboxKey {
+            scope: Scope::of(&self.name),
+            uniqueid: self.uniqueid.clone(),
+        }
     }
 }
 

@@ -98,7 +98,10 @@ mod tests {
     fn owner_is_the_user_component() {
         assert_eq!(owner(b"user.jane"), Some(Text::from("jane")));
         assert_eq!(owner(b"user.jane^doe.Sent"), Some(Text::from("jane.doe")));
-        assert_eq!(owner(b"example.org!user.jane.x"), Some(Text::from("jane@example.org")));
+        assert_eq!(
+            owner(b"example.org!user.jane.x"),
+            Some(Text::from("jane@example.org"))
+        );
         assert_eq!(owner(b"DELETED.user.jane.x.5F000000"), Some(Text::from("jane")));
         assert_eq!(owner(b"shared.news"), None);
         assert_eq!(owner(b"user."), None);
@@ -118,10 +121,24 @@ mod tests {
 
     #[test]
     fn names_that_are_refused() {
-        for bad in [&b""[..], b"user..x", b"user.x.", b".x", b"user.\xc3\xa4", b"user.a\nb", b"!user.x"] {
+        for bad in [
+            &b""[..],
+            b"user..x",
+            b"user.x.",
+            b".x",
+            b"user.\xc3\xa4",
+            b"user.a\nb",
+            b"!user.x",
+        ] {
             assert!(!is_acceptable(bad), "{:?}", bad.escape_ascii().to_string());
         }
-        for good in [&b"user.x"[..], b"user.x.a b", b"user.x.&AOQ-", b"user.x.\"q\"", b"user.x.a/b"] {
+        for good in [
+            &b"user.x"[..],
+            b"user.x.a b",
+            b"user.x.&AOQ-",
+            b"user.x.\"q\"",
+            b"user.x.a/b",
+        ] {
             assert!(is_acceptable(good));
         }
     }

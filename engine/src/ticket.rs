@@ -38,17 +38,30 @@ pub enum Request {
     Records { mailbox: MailboxKey, uids: UidSelect },
     /// A part of a message's bytes, staged or stored, from `offset`, at most `len_max` bytes; empty at the end.
     /// Answer: [`Reply::Bytes`]; [`StoreError::NotFound`] when the scope has no such message.
-    ReadMessage { scope: Scope, guid: Guid, offset: u64, len_max: u32 },
+    ReadMessage {
+        scope: Scope,
+        guid: Guid,
+        offset: u64,
+        len_max: u32,
+    },
     /// Whole messages in one go, for small ones: from the front of the list as many as fit into `bytes_max`, at least
     /// one. Answer: [`Reply::Messages`], in request order; a missing message is `None`.
-    ReadMessages { scope: Scope, guids: Vec<Guid>, bytes_max: u32 },
+    ReadMessages {
+        scope: Scope,
+        guids: Vec<Guid>,
+        bytes_max: u32,
+    },
     /// Holds the scope's present state for the reads that follow, until [`Request::EndRead`]. Answer: [`Reply::Done`].
     BeginRead { scope: Scope },
     /// Lets go of what [`Request::BeginRead`] held. Answer: [`Reply::Done`].
     EndRead,
 
     /// Finds messages in the scopes of the named mailboxes and keeps them staged. Answer: [`Reply::Missing`].
-    Reserve { partition: Text, mailboxes: Vec<Text>, guids: Vec<Guid> },
+    Reserve {
+        partition: Text,
+        mailboxes: Vec<Text>,
+        guids: Vec<Guid>,
+    },
     /// Message bytes as they arrive, in order; a message may span requests. Each is hashed; one whose SHA-1 or size is
     /// not as announced is dropped and reported. Staged messages live until [`Request::ForgetStaged`] or the
     /// session's end, and are not durable. Answer: [`Reply::Staged`].
@@ -126,12 +139,19 @@ pub enum Change {
     PutMailbox(Box<Mailbox>),
     /// Removes a mailbox with its records and leaves a tombstone when one is given; messages that nothing names any
     /// more go with it.
-    RemoveMailbox { uniqueid: Text, tombstone: Option<Tombstone> },
+    RemoveMailbox {
+        uniqueid: Text,
+        tombstone: Option<Tombstone>,
+    },
     /// Removes all records of a mailbox, not the mailbox.
     ClearRecords { uniqueid: Text },
     /// Creates or replaces records by UID. A record whose message the scope does not hold yet takes it from the staged
     /// ones of `partition`; a live record without any is [`StoreError::NotStaged`], an expunged one is stored without.
-    PutRecords { uniqueid: Text, partition: Text, records: Vec<Record> },
+    PutRecords {
+        uniqueid: Text,
+        partition: Text,
+        records: Vec<Record>,
+    },
     /// Creates or replaces a seen state of the scope's user.
     PutSeen(SeenState),
     /// Adds a subscription of the scope's user.
@@ -171,11 +191,16 @@ pub enum Reply {
     Uids(Vec<u32>),
     Records(Vec<Record>),
     /// `size` is that of the whole message.
-    Bytes { size: u64, data: Bytes },
+    Bytes {
+        size: u64,
+        data: Bytes,
+    },
     Messages(Vec<Option<Bytes>>),
     Missing(Vec<Guid>),
     /// Messages completed in this request whose bytes were not what was announced.
-    Staged { refused: Vec<RefusedMessage> },
+    Staged {
+        refused: Vec<RefusedMessage>,
+    },
 }
 
 /// A message that was not what it claimed to be.
@@ -229,7 +254,9 @@ pub enum StoreError {
         path: String,
     },
     /// The file is damaged.
-    #[error("{path} is damaged ({detail}); run `mailtwin verify`, and restore the file or replicate the user again")]
+    #[error(
+        "{path} is damaged ({detail}); run `mailtwin verify`, and restore the file or replicate the user again"
+    )]
     Corrupt {
         /// The file.
         path: String,
