@@ -3,6 +3,7 @@
 mod support;
 
 use engine::flow::Input;
+use proptest::prelude::*;
 use store::memory::MemoryStore;
 use support::{guid, keys, record, replica, state, upload};
 
@@ -174,5 +175,101 @@ fn a_peer_that_goes_away_in_the_middle_leaves_nothing() {
             "OK success\nOK success\nOK success\n",
             "cut at {cut}"
         );
+    }
+}
+
+/// A change of a byte stream, places taken modulo its length.
+#[derive(Clone, Debug)]
+enum Damage {
+    Replace(usize, u8),
+    Insert(usize, Vec<u8>),
+    Remove(usize, usize),
+    Repeat(usize, usize),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    let place = 0usize..100_000;
+    let bytes: Vec<&[u8]> = vec![
+        b"(",
+        b")",
+        b"%(",
+        b"%{",
+        b"{5+}\r\n",
+        b"\r\n",
+        b"\n",
+        b"\"",
+        b"\\",
+        b" ",
+        b"NIL",
+        b"\0",
+        b"\xff",
+        b"4294967296",
+    ];
+    prop_oneof![
+        (place.clone(), any::<u8>()).prop_map(|(at, byte)| Damage::Replace(at, byte)),
+        (place.clone(), proptest::sample::select(bytes)).prop_map(|(at, b)| Damage::Insert(at, b.to_vec())),
+        (place.clone(), 1usize..40).prop_map(|(at, len)| Damage::Remove(at, len)),
+        (place, 1usize..300).prop_map(|(at, len)| Damage::Repeat(at, len)),
+    ]
+}
+
+fn apply(input: &mut Vec<u8>, damage: &Damage) {
+    let size = input.len().max(1);
+    match damage {
+        Damage::Replace(at, byte) => input[at % size] = *byte,
+        Damage::Insert(at, bytes) => {
+            input.splice(at % size..at % size, bytes.iter().copied());
+        }
+        Damage::Remove(at, len) => {
+            let from = at % size;
+            input.drain(from..(from + len).min(size));
+        }
+        Damage::Repeat(at, len) => {
+            let from = at % size;
+            let part = input[from..(from + len).min(size)].to_vec();
+            input.splice(from..from, part);
+        }
+    }
+    if input.is_empty() {
+        input.push(b'x');
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    /// Whatever arrives, the replica answers, waits for more or closes with a reason, and is done when the peer is.
+    #[test]
+    fn damaged_sessions_end_in_order(damages in proptest::collection::vec(damage(), 1..8)) {
+        let lines = [
+            upload(&["one", "two"]),
+            support::mailbox("user.jane", "id1", 2, 5, &[record(1, 2, "", "one"), record(2, 3, "\\Seen a", "two")]),
+            "APPLY SUB %(MBOXNAME user.jane USERID jane)".to_owned(),
+            "GET USER jane".to_owned(),
+            "GET FULLMAILBOX user.jane".to_owned(),
+            "RESTORE MAILBOX %(MBOXNAME user.jane RECORD ())".to_owned(),
+            "APPLY RENAME %(OLDMBOXNAME user.jane NEWMBOXNAME user.jane.x PARTITION default)".to_owned(),
+            "APPLY UNUSER jane".to_owned(),
+        ];
+        let mut input: Vec<u8> = lines.iter().flat_map(|line| format!("{line}\r\n").into_bytes()).collect();
+        damages.iter().for_each(|damage| apply(&mut input, damage));
+        let store = MemoryStore::new();
+        let mut driver = replica(&store);
+        for chunk in input.chunks(97) {
+            if !driver.closed {
+                driver.feed(chunk);
+            }
+        }
+        if !driver.closed {
+            prop_assert!(driver.waiting.is_some_and(|waiting| waiting.for_input && !waiting.for_store));
+            driver.input(Input::Eof);
+        }
+        prop_assert!(driver.closed);
+        let text = driver.take();
+        for line in text.lines().filter(|line| !line.starts_with("* ")) {
+            let known = ["OK ", "NO ", "BAD "].iter().any(|word| line.starts_with(word));
+            let is_probe = line.ends_with(" BAD this is a replication server, not an IMAP server");
+            prop_assert!(known || is_probe || text.contains("{"), "{}", line);
+        }
     }
 }
