@@ -181,6 +181,22 @@ fn every_key_of_a_record_is_required() {
     }
 }
 
+#[test]
+fn an_annotation_without_a_value_is_none() {
+    for (key, given) in [
+        ("ENTRY", "ENTRY /comment"),
+        ("USERID", "USERID \"\""),
+        ("VALUE", "VALUE x"),
+    ] {
+        let annotation =
+            "ENTRY /comment USERID \"\" MODSEQ 1 VALUE x".replacen(given, &format!("{key} NIL"), 1);
+        assert_eq!(
+            refused(&format!("%({PLAIN} ANNOTATIONS (%({annotation})))")),
+            Fault::MissingKey(key)
+        );
+    }
+}
+
 fn accepted(element: &str) -> Record {
     match one(element) {
         CommandEvent::Record(record) => record,
