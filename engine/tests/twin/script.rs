@@ -48,17 +48,13 @@ pub fn converse(
 ) -> Conversation {
     let mut master = Master::new(config);
     let mut session = store.session();
-    let mut server = Server {
-        decoder: CommandDecoder::new(Limits::default()),
-        streaming: None,
-        said: Vec::new(),
-    };
+    let mut server = Listener::default();
     let now = Now(2_000_000_000);
     let mut closed = false;
     master.handle(now, Input::Bytes(Bytes::from(banner.to_owned())));
     loop {
         match master.poll() {
-            Output::Send(bytes) => server.decoder.push(bytes),
+            Output::Send(bytes) => server.hear(bytes),
             Output::Store(ticket, request) => {
                 let reply = session.execute(request);
                 master.handle(now, Input::Stored(ticket, reply));
@@ -104,14 +100,31 @@ pub fn converse(
     }
 }
 
-struct Server {
+/// Reads what a master says.
+pub struct Listener {
     decoder: CommandDecoder,
     streaming: Option<(String, usize)>,
     said: Vec<String>,
 }
 
-impl Server {
-    fn next(&mut self) -> Option<String> {
+impl Default for Listener {
+    fn default() -> Self {
+        Listener {
+            decoder: CommandDecoder::new(Limits::default()),
+            streaming: None,
+            said: Vec::new(),
+        }
+    }
+}
+
+impl Listener {
+    /// Takes bytes.
+    pub fn hear(&mut self, bytes: Bytes) {
+        self.decoder.push(bytes);
+    }
+
+    /// The next complete command.
+    pub fn next(&mut self) -> Option<String> {
         loop {
             match self.decoder.poll() {
                 CommandEvent::NeedMore => return None,
