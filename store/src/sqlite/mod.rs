@@ -72,7 +72,7 @@ impl Default for Options {
         Options {
             busy_timeout: Duration::from_secs(10),
             staging_bytes: 16 * 1024 * 1024,
-            cache_bytes: 16 * 1024 * 1024,
+            cache_bytes: 8 * 1024 * 1024,
             connections: 4,
             read_only: false,
             page_bytes: 8192,
