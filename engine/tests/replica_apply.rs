@@ -84,6 +84,7 @@ const CHECKSUM: &str = "NO IMAP_SYNC_CHECKSUM ";
 const MOVED: &str = "NO IMAP_MAILBOX_MOVED ";
 const CHANGED: &str = "NO IMAP_SYNC_CHANGED ";
 
+/// [CS-MBOX-10] [CS-MBOX-14]
 #[test]
 fn every_needed_key_is_needed() {
     let all = format!("{} RECORD ()", keys("user.jane", "id1", 5, 20));
@@ -122,6 +123,7 @@ fn every_needed_key_is_needed() {
     refused(&with("UNIQUEID \"\"", &[]), &format!("{BADP}UNIQUEID "));
 }
 
+/// [CS-EXC-20]
 #[test]
 fn keys_may_come_behind_the_records() {
     let (store, mut driver) = setup();
@@ -152,6 +154,7 @@ fn keys_may_come_behind_the_records() {
     refused(&format!("APPLY MAILBOX %({keys} RECORD () MBOXTYPE c)"), BADP);
 }
 
+/// [CS-MBOX-11] [CS-MBOX-12] [CS-MBOX-20]
 #[test]
 fn types() {
     refused(&with("MBOXTYPE x", &[]), "NO MBOXTYPE has the unknown letter x");
@@ -161,6 +164,7 @@ fn types() {
     accepted(&with("MBOXTYPE l", &[]));
 }
 
+/// [CS-MBOX-9] [CS-MBOX-13] [CS-MBOX-38] [CS-MBOX-41] [CS-EXC-8] [CS-GET-26]
 #[test]
 fn placeholders() {
     let entry = |name: &str, id: &str, mbtype: &str| {
@@ -199,6 +203,7 @@ fn placeholders() {
     );
 }
 
+/// [CS-MBOX-16] [CS-MBOX-17] [CS-MBOX-36] [CS-MBOX-37]
 #[test]
 fn creation() {
     refused(
@@ -225,6 +230,7 @@ fn creation() {
     accepted(&mailbox("shared.x", "id9", 0, 1, &[]));
 }
 
+/// [CS-MBOX-18] [CS-APPLY-49] [CS-EXC-6]
 #[test]
 fn another_identity() {
     refused(&mailbox("user.jane", "id9", 5, 20, &[]), MOVED);
@@ -244,6 +250,7 @@ fn another_identity() {
     say(&mut other, &mailbox("user.jane", "id9", 0, 0, &[]), CHECKSUM);
 }
 
+/// [CS-MBOX-19] [CS-CRC-9]
 #[test]
 fn since_has_to_match() {
     let (store, _) = setup();
@@ -274,6 +281,7 @@ fn since_has_to_match() {
     refused(&new, CHANGED);
 }
 
+/// [CS-MBOX-21] [CS-MBOX-22] [CS-MBOX-23] [CS-MBOX-24]
 #[test]
 fn values_never_go_back_without_force() {
     refused(&inbox(5, 19, &[]), CHECKSUM);
@@ -301,6 +309,7 @@ fn values_never_go_back_without_force() {
     assert!(state.contains("%(UID 1 MODSEQ 2 "), "{state}");
 }
 
+/// [CS-MBOX-25] [CS-MBOX-30] [CS-MBOX-31]
 #[test]
 fn records_against_those_that_are_there() {
     // Both expunged: nothing happens, whatever else differs.
@@ -338,6 +347,7 @@ fn records_against_those_that_are_there() {
     );
 }
 
+/// [CS-MBOX-5] [CS-EXC-7]
 #[test]
 fn records_that_contradict_their_line() {
     let (one, two) = (record(1, 20, "", "one"), record(2, 20, "", "two"));
@@ -365,6 +375,7 @@ fn records_that_contradict_their_line() {
     accepted(&inbox(6, 20, &[null.replace("()", "(\\Expunged)")]));
 }
 
+/// [CS-MBOX-32] [CS-MBOX-33] [CS-EXC-2] [CS-EXC-4]
 #[test]
 fn a_message_that_is_not_here_refuses_the_whole_line() {
     let records = [
@@ -383,6 +394,7 @@ fn a_message_that_is_not_here_refuses_the_whole_line() {
     refused(&new, BADP);
 }
 
+/// [CS-MBOX-35] [CS-EXC-2]
 #[test]
 fn crcs_decide_in_the_end() {
     refused(
@@ -397,6 +409,7 @@ fn crcs_decide_in_the_end() {
     accepted(&with("SYNC_CRC 0 SYNC_CRC_ANNOT 12345678", &[]));
 }
 
+/// [CS-CRC-10]
 #[test]
 fn crcs_kept_wrong_are_computed_anew() {
     let (store, mut driver) = setup();
@@ -428,6 +441,7 @@ fn crcs_kept_wrong_are_computed_anew() {
     assert_eq!(state(&store, &["jane"]), right);
 }
 
+/// [CS-MBOX-26] [CS-MBOX-27] [CS-MBOX-28] [CS-MBOX-34] [CS-EXC-12] [CS-EXC-18]
 #[test]
 fn header_fields_afterwards() {
     let note = "ANNOTATIONS (%(ENTRY /comment USERID \"\" MODSEQ 1 VALUE x))";

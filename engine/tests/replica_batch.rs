@@ -49,6 +49,7 @@ fn finals(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// [CS-CONN-9]
 #[test]
 fn pipelined_and_lock_step_answer_alike_and_end_alike() {
     let (alone, together) = (MemoryStore::new(), MemoryStore::new());
@@ -74,6 +75,7 @@ fn pipelined_and_lock_step_answer_alike_and_end_alike() {
     insta::assert_snapshot!(expected);
 }
 
+/// [CS-APPLY-2]
 #[test]
 fn no_ok_before_the_commit_is_answered() {
     let mut driver = replica(&MemoryStore::new());

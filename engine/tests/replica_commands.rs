@@ -20,6 +20,7 @@ fn inbox(name: &str, id: &str) -> String {
     mailbox(name, id, 0, 1, &[])
 }
 
+/// [CS-CONN-2] [CS-CONN-5]
 #[test]
 fn banner_of_a_guest_and_of_a_trusted_peer() {
     let mut driver = guest(|_| {});
@@ -35,6 +36,7 @@ fn banner_of_a_guest_and_of_a_trusted_peer() {
     insta::assert_snapshot!(text);
 }
 
+/// [CS-CONN-18] [CS-CONN-19] [CS-CONN-20] [CS-CONN-22] [CS-CONN-50] [CS-AUTH-1] [CS-AUTH-2] [CS-AUTH-4] [CS-AUTH-5] [CS-AUTH-6] [CS-APPLY-1] [CS-GET-1]
 #[test]
 fn before_and_after_authentication() {
     let mut driver = guest(|_| {});
@@ -74,6 +76,7 @@ fn final_data_of_a_mechanism_comes_before_the_ok() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-CONN-24] [CS-AUTH-8]
 #[test]
 fn strangers_are_denied_everything() {
     let mut driver = guest(|_| {});
@@ -91,6 +94,7 @@ fn strangers_are_denied_everything() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-CONN-28]
 #[test]
 fn a_guest_may_send_so_many_bytes_and_no_more() {
     let mut driver = guest(|config| config.unauthenticated_bytes_max = 100);
@@ -113,6 +117,7 @@ fn a_guest_may_send_so_many_bytes_and_no_more() {
     assert_eq!(driver.take(), "OK success\n");
 }
 
+/// [CS-COMP-1] [CS-COMP-4]
 #[test]
 fn compression_starts_behind_its_ok() {
     let mut driver = guest(|_| {});
@@ -130,6 +135,7 @@ fn compression_starts_behind_its_ok() {
     assert_eq!(driver.take(), "BAD IMAP_PROTOCOL_ERROR Unrecognized command\n");
 }
 
+/// [CS-CONN-26]
 #[test]
 fn shutdown_between_commands_and_within_one() {
     let mut driver = replica(&MemoryStore::new());
@@ -156,6 +162,7 @@ fn shutdown_between_commands_and_within_one() {
     assert!(!support::state(&store, &["jane"]).contains("HIGHESTMODSEQ 9"));
 }
 
+/// [CS-GET-6] [CS-GET-8] [CS-GET-9] [CS-GET-10] [CS-GET-13] [CS-GET-18] [CS-GET-20] [CS-GET-25] [CS-GET-33]
 #[test]
 fn mailboxes_records_and_messages() {
     let mut driver = replica(&MemoryStore::new());
@@ -197,6 +204,7 @@ fn mailboxes_records_and_messages() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-APPLY-7] [CS-APPLY-8] [CS-APPLY-9] [CS-APPLY-10] [CS-APPLY-11] [CS-APPLY-12] [CS-APPLY-13]
 #[test]
 fn reserve_and_upload() {
     let mut driver = replica(&MemoryStore::new());
@@ -241,6 +249,7 @@ fn reserve_and_upload() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-EXC-5]
 #[test]
 fn a_wrong_message_is_not_kept() {
     let mut driver = replica(&MemoryStore::new());
@@ -252,6 +261,7 @@ fn a_wrong_message_is_not_kept() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-APPLY-14] [CS-APPLY-15] [CS-EXC-13]
 #[test]
 fn expunge() {
     let mut driver = replica(&MemoryStore::new());
@@ -276,6 +286,7 @@ fn expunge() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-APPLY-16] [CS-APPLY-17] [CS-APPLY-18] [CS-APPLY-19] [CS-EXC-21]
 #[test]
 fn rename() {
     let mut driver = replica(&MemoryStore::new());
@@ -323,6 +334,7 @@ fn rename() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-APPLY-21] [CS-APPLY-23] [CS-EXC-14] [CS-EXC-17]
 #[test]
 fn deletes() {
     let store = MemoryStore::new();
@@ -362,6 +374,7 @@ fn deletes() {
     assert!(tombstones.iter().all(|t| t.deleted_at == support::NOW.0));
 }
 
+/// [CS-APPLY-24] [CS-APPLY-25] [CS-APPLY-36] [CS-APPLY-37] [CS-APPLY-38] [CS-GET-7] [CS-GET-11] [CS-GET-15] [CS-GET-16] [CS-GET-19] [CS-GET-28] [CS-GET-29] [CS-GET-30]
 #[test]
 fn per_user_data() {
     let mut driver = replica(&MemoryStore::new());
@@ -401,6 +414,7 @@ fn per_user_data() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-APPLY-26] [CS-APPLY-29] [CS-APPLY-30] [CS-APPLY-31] [CS-GET-14] [CS-GET-21] [CS-GET-31] [CS-GET-34] [CS-EXC-22]
 #[test]
 fn sieve_by_commands() {
     let mut driver = replica(&MemoryStore::new());
@@ -435,6 +449,7 @@ fn sieve_by_commands() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-APPLY-50] [CS-GET-17] [CS-MBOX-12] [CS-MBOX-50]
 #[test]
 fn sieve_as_messages_and_capabilities() {
     let store = MemoryStore::new();
@@ -474,6 +489,7 @@ fn sieve_as_messages_and_capabilities() {
     insta::assert_snapshot!(text);
 }
 
+/// [CS-APPLY-33] [CS-APPLY-34] [CS-APPLY-35] [CS-GET-12] [CS-GET-32] [CS-APPLY-3]
 #[test]
 fn annotations() {
     let mut driver = replica(&MemoryStore::new());
@@ -505,6 +521,7 @@ fn annotations() {
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
 
+/// [CS-RESTORE-1] [CS-RESTORE-2] [CS-RESTORE-3] [CS-RESTORE-4]
 #[test]
 fn restore() {
     let mut driver = replica(&MemoryStore::new());

@@ -98,6 +98,7 @@ fn table() -> Vec<(String, &'static str)> {
     table
 }
 
+/// [CS-CONN-19] [CS-CONN-20] [CS-CONN-21] [CS-CONN-22] [CS-CONN-23] [CS-EXC-1] [CS-EXC-3] [CS-EXC-10] [CS-EXC-19]
 #[test]
 fn each_line_gets_its_answer_and_the_next_one_too() {
     for (line, expected) in table() {

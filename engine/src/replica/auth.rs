@@ -9,7 +9,7 @@ use super::fail::{Fail, Stop};
 use super::session::{Conn, Peer, bad, no, ok};
 use crate::flow::{SaslReply, SaslRequest};
 
-/// Sends the banner. A trusted peer sees its last line only. [CS-CONN-2]
+/// Sends the banner. A trusted peer sees its last line only. [CS-CONN-2] [CS-CONN-5]
 pub(super) fn greet(conn: &Conn) {
     let capability = |name: &'static [u8], arguments: Vec<Text>| Data::Capability {
         name: Text::from_static(name),
@@ -39,7 +39,8 @@ pub(super) fn greet(conn: &Conn) {
         .encode(|encoder| lines.iter().for_each(|line| encoder.data(line)));
 }
 
-/// A Cyrus client that tries IMAP first waits ten seconds for a line with its tag; this is that line. [CS-CONN-50] [CS-EXC-11]
+/// A Cyrus client that tries IMAP first waits ten seconds for a line with its tag; this is that line.
+/// [CS-CONN-50] [CS-EXC-11]
 pub(super) fn answer_probe(conn: &mut Conn, tag: &Text) {
     let mut line = tag.to_vec();
     line.retain(|byte| byte.is_ascii_graphic());
@@ -47,7 +48,7 @@ pub(super) fn answer_probe(conn: &mut Conn, tag: &Text) {
     conn.port.encode(|encoder| encoder.raw(&line));
 }
 
-/// `COMPRESS`. [CS-COMP-1]
+/// `COMPRESS`. [CS-COMP-1] [CS-COMP-4] [CS-COMP-5]
 pub(super) fn compress(conn: &mut Conn, algorithm: &Text) {
     if !conn.config.compress {
         conn.say(bad("IMAP_PROTOCOL_ERROR Unrecognized command"));
@@ -62,7 +63,8 @@ pub(super) fn compress(conn: &mut Conn, algorithm: &Text) {
     }
 }
 
-/// `AUTHENTICATE`, with its exchange of lines. [CS-AUTH-1] [CS-AUTH-2]
+/// `AUTHENTICATE`, with its exchange of lines. [CS-AUTH-1] [CS-AUTH-2] [CS-AUTH-5]
+/// [CS-AUTH-6] [CS-AUTH-8]
 pub(super) async fn authenticate(
     conn: &mut Conn,
     mechanism: Text,

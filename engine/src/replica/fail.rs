@@ -46,7 +46,7 @@ impl Fail {
         Fail::Refused(Code::BadParameters, text.into())
     }
 
-    /// No code: what Cyrus answers `Unknown error` to, with the reason.
+    /// No code: what Cyrus answers `Unknown error` to, with the reason. [CS-APPLY-5]
     pub(super) fn other(text: impl Into<String>) -> Fail {
         Fail::Refused(Code::Other, text.into())
     }
@@ -66,7 +66,7 @@ impl Fail {
         Fail::Refused(Code::MailboxNonexistent, format!("no mailbox {name}"))
     }
 
-    /// The line that answers the command.
+    /// The line that answers the command: each code with a text. [CS-CONN-41]
     pub(super) fn to_final(&self) -> Final {
         match self {
             Fail::Refused(code, text) => Final::No(code.clone(), Text::from(text.as_str())),
@@ -82,6 +82,7 @@ impl From<StoreError> for Fail {
             StoreError::Locked { .. } => Fail::Refused(Code::MailboxLocked, error.to_string()),
             StoreError::NotFound { .. } => Fail::Refused(Code::MailboxNonexistent, error.to_string()),
             StoreError::Conflict { .. } => Fail::Refused(Code::MailboxMoved, error.to_string()),
+            // [CS-EXC-4]
             StoreError::NotStaged { uid, guid } => Fail::bad(format!(
                 "UID {uid}: message {guid} was never uploaded; send it with APPLY MESSAGE first"
             )),

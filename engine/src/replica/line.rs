@@ -5,7 +5,7 @@ use protocol::{MailboxLine, MailboxOptions, Text};
 use crate::model::Mailbox;
 use crate::name::is_deleted;
 
-/// The line that describes a mailbox; `has_records` announces a `RECORD` list. [CS-GET-23]
+/// The line that describes a mailbox; `has_records` announces a `RECORD` list. [CS-GET-23] [CS-GET-24]
 pub(super) fn of_mailbox(mailbox: &Mailbox, has_records: bool) -> MailboxLine {
     if mailbox.is_placeholder() {
         return of_placeholder(mailbox);

@@ -35,7 +35,7 @@ pub struct ReplicaConfig {
     pub trusted: bool,
     /// Limits on what a peer may send.
     pub limits: Limits,
-    /// Bytes a peer may send before it is authenticated; then `* Fatal error` and close.
+    /// Bytes a peer may send before it is authenticated; then `* Fatal error` and close. [CS-CONN-28]
     pub unauthenticated_bytes_max: u64,
 }
 

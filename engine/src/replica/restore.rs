@@ -1,4 +1,5 @@
 //! `RESTORE MAILBOX`: brings messages back into a mailbox, beside what is in it. [CS-RESTORE-1]
+//! [CS-RESTORE-2] [CS-RESTORE-4]
 
 use protocol::{Annotation, MailboxLine, Record, Text};
 use sha1::{Digest, Sha1};

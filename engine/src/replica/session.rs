@@ -73,7 +73,7 @@ pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig) {
 }
 
 impl Conn {
-    /// Reads and answers one command.
+    /// Reads and answers one command. [CS-CONN-7] [CS-CONN-9]
     async fn step(&mut self) -> Result<(), Stop> {
         self.port.room().await;
         match self.next().await? {
@@ -182,7 +182,7 @@ impl Conn {
         Ok(())
     }
 
-    /// Commands about the connection itself.
+    /// Commands about the connection itself. [CS-CONN-12] [CS-CONN-13] [CS-CONN-14] [CS-CONN-16]
     async fn session_command(&mut self, command: Command) -> Result<(), Stop> {
         match command {
             Command::Noop => self.say(ok("Noop completed")),
@@ -204,6 +204,7 @@ impl Conn {
         Ok(())
     }
 
+    /// A line that streams. Its LOCAL_ form says nothing to a replica on its own. [CS-APPLY-6]
     async fn streaming(&mut self, streaming: Streaming) -> Result<(), Stop> {
         if let Some(refusal) = self.refusal(false) {
             self.skip_line().await?;
@@ -227,6 +228,7 @@ impl Conn {
     }
 
     /// What a peer of this standing is answered instead of the command's own answer. [CS-GET-1] [CS-APPLY-1]
+    /// [CS-CONN-18] [CS-CONN-24]
     fn refusal(&self, open_to_guests: bool) -> Option<Final> {
         match self.peer {
             Peer::Admin => None,
@@ -252,6 +254,7 @@ impl Conn {
     }
 
     /// Leaves nothing half done behind, and tells the peer why the connection ends where that is possible.
+    /// [CS-CONN-25] [CS-CONN-26] [CS-CONN-28]
     async fn finish(&mut self, stop: Stop) {
         self.abandon().await;
         self.settle().await;

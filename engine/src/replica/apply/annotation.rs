@@ -48,7 +48,7 @@ pub(super) async fn set(
     .await
 }
 
-/// Removes an annotation; an absent one is no error.
+/// Removes an annotation; an absent one is no error. [CS-APPLY-34]
 pub(super) async fn remove(
     conn: &mut Conn,
     mboxname: Option<Text>,

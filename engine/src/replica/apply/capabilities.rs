@@ -6,7 +6,7 @@ use protocol::response::Data;
 use super::super::fail::Fail;
 use super::super::session::Conn;
 
-/// The one capability there is to enable.
+/// The one capability there is to enable. [CS-APPLY-51]
 const SIEVE_MAILBOX: &[u8] = b"SIEVE-MAILBOX";
 
 /// Enables what is known of the names, and echoes that as spelled. A peer of Cyrus's cannot do without the line.
@@ -21,7 +21,7 @@ pub(super) async fn run(conn: &mut Conn, names: Option<Vec<Text>>) -> Result<Vec
     Ok(vec![Data::Enabled(enabled)])
 }
 
-/// From here on, and on this connection only, the peer's values win.
+/// From here on, and on this connection only, the peer's values win. [CS-EXC-6]
 pub(super) async fn force(conn: &mut Conn) {
     conn.settle().await;
     conn.force = true;

@@ -8,7 +8,8 @@ use crate::model::{Mailbox, Tombstone};
 use crate::name::Scope;
 use crate::ticket::Change;
 
-/// Removes a mailbox at once, and remembers that it was removed.
+/// Removes a mailbox at once, and remembers that it was removed; what is below it stays, and no place
+/// holder is left. [CS-APPLY-22] [CS-EXC-14]
 pub(super) async fn mailbox(conn: &mut Conn, mboxname: Option<Text>) -> Result<(), Fail> {
     let name = super::required(mboxname, "the mailbox name")?;
     if conn.mailbox(&name).await?.is_none() {
@@ -38,6 +39,7 @@ pub(in super::super) fn tombstone_of(mailbox: &Mailbox, deleted_at: i64) -> Tomb
 }
 
 /// Removes a user with everything but what lies below `DELETED.`; the empty name, and that of no user, is no error.
+/// [CS-EXC-17]
 pub(super) async fn user(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fail> {
     let user = super::required(userid, "the user id")?;
     if user.is_empty() {

@@ -1,4 +1,4 @@
-//! `APPLY EXPUNGE`. [CS-APPLY-14] [CS-EXC-13]
+//! `APPLY EXPUNGE`. [CS-APPLY-14] [CS-APPLY-15] [CS-EXC-13]
 
 use protocol::{SystemFlags, Text};
 

@@ -64,7 +64,8 @@ pub(in super::super) fn check_type(conn: &Conn, mbtype: &[u8]) -> Result<(), Fai
     Ok(())
 }
 
-/// Refuses to create a mailbox under this name or on this partition, or with another's identity. [CS-MBOX-36]
+/// Refuses to create a mailbox under this name or on this partition, or with another's identity.
+/// [CS-MBOX-36] [CS-MBOX-37]
 pub(in super::super) async fn check_creation(
     conn: &Conn,
     name: &Text,
@@ -118,7 +119,8 @@ pub(in super::super) fn needed_inbox(name: &Text) -> Option<Text> {
 }
 
 /// Compares a line with what is stored, by the rules in their order. `FORCE` lifts those that keep values from going
-/// back. A mailbox that the command creates compares as one with nothing in it. [CS-MBOX-19] to [CS-MBOX-24]
+/// back. A mailbox that the command creates compares as one with nothing in it. [CS-MBOX-19]
+/// [CS-MBOX-20] [CS-MBOX-21] [CS-MBOX-22] [CS-MBOX-23] [CS-MBOX-24]
 pub(super) fn check_values(line: &MailboxLine, stored: &Mailbox, force: bool) -> Result<(), Fail> {
     let since = line.since_modseq.unwrap_or(0);
     if since != 0 {
@@ -208,7 +210,8 @@ pub(in super::super) fn empty_mailbox(line: &MailboxLine) -> Mailbox {
 }
 
 /// Overwrites a mailbox's values with the line's. An absent `ANNOTATIONS` removes all, an absent `CREATEDMODSEQ` sets
-/// zero, as in Cyrus; what only newer peers send stays when it is absent. [CS-MBOX-34] [CS-EXC-12]
+/// zero, as in Cyrus; what only newer peers send stays when it is absent. [CS-MBOX-26] [CS-MBOX-27]
+/// [CS-MBOX-34] [CS-EXC-12] [CS-EXC-18]
 pub(in super::super) fn overwrite(mailbox: &mut Mailbox, line: &MailboxLine) {
     mailbox.acl = line.acl.clone().flatten().unwrap_or_default();
     mailbox.options = line.options.unwrap_or_default();

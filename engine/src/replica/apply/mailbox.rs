@@ -64,6 +64,7 @@ pub(in super::super) async fn run(conn: &mut Conn, line: Box<MailboxLine>) -> Ou
 }
 
 /// Does a command whose needed keys did not all come before its records: those are kept until the line's end.
+/// [CS-EXC-20]
 async fn run_late(conn: &mut Conn, mut line: Box<MailboxLine>) -> Outcome {
     let mut records: Vec<Record> = Vec::new();
     let mut bytes = 0;
@@ -183,7 +184,7 @@ struct Update {
 }
 
 impl Update {
-    /// The steps before the records. [CS-MBOX-15] to [CS-MBOX-24]
+    /// The steps before the records. [CS-MBOX-15] [CS-MBOX-17] [CS-MBOX-38]
     async fn begin(conn: &mut Conn, line: Box<MailboxLine>) -> Result<Update, Fail> {
         let new = header::empty_mailbox(&line);
         header::check_type(conn, &new.mbtype)?;
@@ -293,7 +294,7 @@ impl Update {
         Ok(())
     }
 
-    /// One record against the one that is there. [CS-MBOX-30]
+    /// One record against the one that is there. [CS-MBOX-25] [CS-MBOX-30] [CS-MBOX-31]
     fn judge(&mut self, mut sent: Record, old: Option<Record>) -> Result<(), Fail> {
         let uid = sent.uid;
         let Some(old) = old else {
@@ -339,7 +340,7 @@ impl Update {
         self.writer.push(record);
     }
 
-    /// The steps behind the records. [CS-MBOX-26] to [CS-MBOX-35]
+    /// The steps behind the records. [CS-MBOX-29] [CS-MBOX-35]
     async fn finish(mut self, conn: &mut Conn, late: MailboxLine) -> Result<(), Fail> {
         let ended = self.end(conn, late).await;
         if let Err(fail) = ended {

@@ -1,4 +1,4 @@
-//! `APPLY MESSAGE`: message bytes, staged as they come. [CS-APPLY-11] [CS-EXC-5]
+//! `APPLY MESSAGE`: message bytes, staged as they come. [CS-APPLY-11] [CS-APPLY-12] [CS-EXC-5]
 
 use bytes::Bytes;
 use protocol::command::FileHead;
@@ -67,6 +67,7 @@ pub(in super::super) async fn run(conn: &mut Conn) -> Result<Result<(), Fail>, S
 }
 
 impl Upload {
+    /// A file begins; one for a partition that does not exist is stepped over. [CS-APPLY-13]
     async fn open(&mut self, conn: &Conn, head: FileHead) {
         let known = conn.takes_file(&head);
         if !known && self.fail.is_none() {

@@ -1,4 +1,4 @@
-//! `APPLY QUOTA` and `APPLY UNQUOTA`. [CS-APPLY-36] [CS-APPLY-38]
+//! `APPLY QUOTA` and `APPLY UNQUOTA`. [CS-APPLY-36] [CS-APPLY-37] [CS-APPLY-38]
 
 use protocol::Text;
 use protocol::command::Quota;

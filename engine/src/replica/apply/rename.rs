@@ -1,4 +1,4 @@
-//! `APPLY RENAME`. [CS-APPLY-16] [CS-APPLY-18]
+//! `APPLY RENAME`. [CS-APPLY-16] [CS-APPLY-17] [CS-APPLY-18] [CS-APPLY-19] [CS-APPLY-20] [CS-EXC-21]
 
 use protocol::Text;
 use protocol::response::Code;
@@ -10,7 +10,8 @@ use crate::name::{Scope, is_acceptable, is_inbox};
 use crate::ticket::{Change, Request, Select};
 
 /// Gives a mailbox another name, another partition, or both. Identity, records, UIDVALIDITY and CRCs stay; mailboxes
-/// below it are not touched, and none is created above it.
+/// below it are not touched, and none is created above it. FOLDERMODSEQ stays too: the master sends its own right
+/// after, and takes a higher one here for a change it has not seen. [CS-APPLY-52]
 pub(super) async fn run(
     conn: &mut Conn,
     oldmboxname: Option<Text>,

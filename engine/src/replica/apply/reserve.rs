@@ -9,7 +9,8 @@ use super::super::fail::Fail;
 use super::super::session::Conn;
 
 /// Stages what is here already and lists the rest; the line is left out when nothing is missing. A partition that
-/// does not exist matters only once something is to be staged on it. [CS-APPLY-10]
+/// does not exist matters only once something is to be staged on it. [CS-APPLY-8] [CS-APPLY-9]
+/// [CS-APPLY-10]
 pub(super) async fn run(conn: &mut Conn, reserve: Reserve) -> Result<Vec<Data>, Fail> {
     let partition = super::required(reserve.partition, "PARTITION")?;
     let mailboxes = super::required(reserve.mboxnames, "MBOXNAME")?;

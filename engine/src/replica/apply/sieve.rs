@@ -1,4 +1,5 @@
 //! The SIEVE commands: scripts of peers that do not send them as messages. [CS-APPLY-26]
+//! [CS-APPLY-27] [CS-APPLY-28] [CS-EXC-22]
 
 use protocol::Text;
 
@@ -33,7 +34,7 @@ pub(super) async fn put(
     conn.write(vec![Change::PutScript(script)]).await
 }
 
-/// Removes a script.
+/// Removes a script. [CS-APPLY-29]
 pub(super) async fn remove(
     conn: &mut Conn,
     userid: Option<Text>,
@@ -49,7 +50,7 @@ pub(super) async fn remove(
     conn.write(vec![Change::RemoveScript { name }]).await
 }
 
-/// Makes a script the active one, named by its compiled file.
+/// Makes a script the active one, named by its compiled file. [CS-APPLY-30]
 pub(super) async fn activate(
     conn: &mut Conn,
     userid: Option<Text>,
@@ -65,7 +66,7 @@ pub(super) async fn activate(
         .await
 }
 
-/// Makes no script the active one.
+/// Makes no script the active one. [CS-APPLY-31]
 pub(super) async fn deactivate(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fail> {
     conn.enter(&super::user_scope(userid)?).await?;
     conn.write(vec![Change::ActivateScript { name: None }]).await

@@ -1,5 +1,5 @@
 //! Records on their way into a mailbox: written in batches within the open transaction, one batch being stored while
-//! the next is received, so that a list of any length needs little memory.
+//! the next is received, so that a list of any length needs little memory. [CS-MBOX-32] [CS-MBOX-33]
 
 use protocol::decode::CommandDecoder;
 use protocol::{Record, Text};

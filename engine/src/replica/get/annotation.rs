@@ -6,7 +6,7 @@ use protocol::response::Data;
 use super::super::fail::Fail;
 use super::super::session::Conn;
 
-/// A line for each annotation of a mailbox, or for the empty name of the server, sorted by entry and user.
+/// A line for each annotation of a mailbox, or for the empty name of the server, sorted by entry and user. [CS-GET-32]
 pub(super) async fn run(conn: &mut Conn, name: Option<Text>) -> Result<(), Fail> {
     let name = name.ok_or_else(|| Fail::missing("the mailbox name"))?;
     let mut found: Vec<(Text, Text, Text)> = if name.is_empty() {

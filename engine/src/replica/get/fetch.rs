@@ -1,4 +1,4 @@
-//! `GET FETCH`: one message's bytes, streamed. [CS-GET-13]
+//! `GET FETCH`: one message's bytes, streamed. [CS-GET-13] [CS-GET-20] [CS-GET-33]
 
 use protocol::command::{Fetch, FileHead};
 use protocol::response::{Code, Data, StreamingData};

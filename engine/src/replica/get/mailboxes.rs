@@ -17,7 +17,7 @@ const MAILBOXES_AT_ONCE: usize = 512;
 /// Records asked of the store at once.
 const RECORDS_AT_ONCE: u32 = 1000;
 
-/// One line for each that exists, in the order asked. An argument that is not a list is an empty answer.
+/// One line for each that exists, in the order asked. An argument that is not a list is an empty answer. [CS-GET-18]
 pub(super) async fn by_name(conn: &mut Conn, names: Option<Vec<Text>>) -> Result<(), Fail> {
     for names in names.unwrap_or_default().chunks(MAILBOXES_AT_ONCE) {
         let found = conn.mailboxes(Select::Names(names.to_vec())).await?;
@@ -43,7 +43,7 @@ async fn send(conn: &Conn, mailboxes: &[Mailbox]) {
     }
 }
 
-/// One mailbox with all its records, expunged ones too, streamed.
+/// One mailbox with all its records, expunged ones too, streamed. [CS-GET-25]
 pub(super) async fn full(conn: &mut Conn, name: Option<Text>) -> Result<(), Fail> {
     let name = name.ok_or_else(|| Fail::missing("the mailbox name"))?;
     let scope = Scope::of(&name);

@@ -1,4 +1,5 @@
-//! The GET commands. Each reads one state of its scope; data lines are sent as they come. [CS-GET-2]
+//! The GET commands. Each reads one state of its scope; data lines are sent as they come. [CS-GET-2] [CS-GET-3]
+//! [CS-GET-4]
 
 mod annotation;
 mod fetch;

@@ -1,4 +1,4 @@
-//! Scripts as the SIEVE lines list and fetch them. [CS-GET-31]
+//! Scripts as the SIEVE lines list and fetch them. [CS-GET-31] [CS-MBOX-50]
 //!
 //! Scripts that came by SIEVE commands are listed as kept. A user who has none, but has a `#sieve` mailbox, is listed
 //! from its messages, so that a peer of either kind sees the scripts that a peer of the other kind has sent.
@@ -78,7 +78,7 @@ pub(super) async fn list(
     Ok(())
 }
 
-/// `GET FETCH_SIEVE`.
+/// `GET FETCH_SIEVE`. [CS-GET-14] [CS-GET-21] [CS-GET-34]
 pub(super) async fn fetch(conn: &mut Conn, userid: Option<Text>, filename: Option<Text>) -> Result<(), Fail> {
     let user = userid.ok_or_else(|| Fail::missing("USERID"))?;
     let filename = filename.ok_or_else(|| Fail::missing("FILENAME"))?;

@@ -13,7 +13,7 @@ use crate::name::Scope;
 use crate::ticket::Select;
 
 /// Mailboxes, then quota roots, then, when there is a real mailbox, seen states, subscriptions and scripts. A user
-/// who does not exist is an empty answer.
+/// who does not exist is an empty answer. [CS-GET-15]
 pub(super) async fn user(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail> {
     let user = user.ok_or_else(|| Fail::missing("the user id"))?;
     if user.is_empty() {
@@ -50,7 +50,7 @@ async fn user_within(conn: &mut Conn, user: &Text, scope: &Scope) -> Result<(), 
     }
 }
 
-/// A user's seen states, subscriptions and scripts, with or without an INBOX.
+/// A user's seen states, subscriptions and scripts, with or without an INBOX. [CS-GET-19]
 pub(super) async fn meta(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail> {
     let user = user.ok_or_else(|| Fail::missing("the user id"))?;
     if user.is_empty() {
@@ -70,6 +70,7 @@ async fn meta_within(conn: &mut Conn, user: &Text) -> Result<(), Fail> {
     send_meta(conn, user, &meta, &mailboxes).await
 }
 
+/// [CS-GET-16] [CS-GET-29] [CS-GET-30]
 async fn send_meta(conn: &mut Conn, user: &Text, meta: &UserMeta, mailboxes: &[Mailbox]) -> Result<(), Fail> {
     for seen in &meta.seen {
         conn.port.room().await;
