@@ -47,7 +47,7 @@ pub struct Args {
     /// Never changes this side nor repairs by comparing all; where both sides changed, the replica gives way
     #[arg(short = 'O', long)]
     pub no_copyback: bool,
-    /// Passes by users that another program is writing to, instead of waiting for them
+    /// Does not wait for users that another program is writing to; they fail at once
     #[arg(short = 'N', long)]
     pub skip_locked: bool,
     /// Creates mailboxes on this partition of the replica instead of their own

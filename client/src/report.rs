@@ -81,11 +81,11 @@ impl Report {
     }
 }
 
-/// The line of counts.
-pub(crate) fn summary(progress: &Progress, what: &str, elapsed: Duration) -> String {
+/// The line of counts; `users` is how many were done, when that is what was asked for.
+pub(crate) fn summary(progress: &Progress, users: Option<u64>, elapsed: Duration) -> String {
+    let users = users.map_or_else(String::new, |users| format!("users {users}, "));
     format!(
-        "{what} {}, mailboxes {} ({} sent), messages {} ({}), {:.1} s",
-        progress.items_done,
+        "{users}mailboxes {} ({} sent), messages {} ({}), {:.1} s",
         progress.mailboxes,
         progress.mailboxes_sent,
         progress.messages_sent,
@@ -125,14 +125,13 @@ mod tests {
             assert_eq!(bytes(count), shown);
         }
         let progress = Progress {
-            items_done: 3,
             mailboxes: 12,
             mailboxes_sent: 5,
             messages_sent: 120,
             message_bytes_sent: 1_400_000,
             ..Progress::default()
         };
-        let line = summary(&progress, "users", Duration::from_millis(800));
+        let line = summary(&progress, Some(3), Duration::from_millis(800));
         insta::assert_snapshot!(line, @"users 3, mailboxes 12 (5 sent), messages 120 (1.4 MB), 0.8 s");
     }
 }

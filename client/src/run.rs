@@ -23,6 +23,9 @@ const PIPELINE_BYTES: u64 = 4 * 1024 * 1024;
 /// Threads that carry bytes; the store has one of its own beside these.
 const WORKERS: usize = 2;
 
+/// Notices shown without `-v`.
+const NOTICES_SHOWN: usize = 20;
+
 /// Runs; the exit status says how it ended.
 pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let config = Config::load(&args.config, Service::SyncClient)?;
@@ -31,7 +34,6 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         tracing::warn!("{warning}");
     }
     let job = names::job(args, settings.unix_hierarchy_separator)?;
-    let what = if args.mailboxes { "batches" } else { "users" };
     let mut target = target(args, &config, &settings)?;
     if args.verbose > 1 {
         target.trace = Some(Trace::new(Arc::new(|line| eprint!("{line}"))));
@@ -58,7 +60,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         .build()?;
     let started = Instant::now();
     let progress = runtime.block_on(replicate(args, &target, master, &store))?;
-    Ok(tell(&progress, what, started.elapsed()))
+    Ok(tell(args, &progress, started.elapsed()))
 }
 
 async fn replicate(
@@ -107,7 +109,15 @@ fn store_options(args: &Args) -> Options {
 }
 
 /// Failures to stderr, counts to stdout.
-fn tell(progress: &Progress, what: &str, elapsed: Duration) -> u8 {
+fn tell(args: &Args, progress: &Progress, elapsed: Duration) -> u8 {
+    if args.verbose == 0 {
+        for notice in progress.notices.iter().take(NOTICES_SHOWN) {
+            eprintln!("sync_client: note: {notice}");
+        }
+        if let more @ 1.. = progress.notices.len().saturating_sub(NOTICES_SHOWN) {
+            eprintln!("sync_client: note: {more} more like these; -v shows all");
+        }
+    }
     for failure in &progress.failures {
         eprintln!("sync_client: {}: {}", failure.item, failure.reason);
     }
@@ -115,7 +125,11 @@ fn tell(progress: &Progress, what: &str, elapsed: Duration) -> u8 {
     if let Some(text) = text {
         eprintln!("sync_client: {text}");
     }
+    // With -A the last item is the shared mailboxes; those of -m are counted as mailboxes only.
+    let shared =
+        u64::from(args.all_users && progress.items_done > 0 && progress.items_done == progress.items_total);
+    let items = (!args.mailboxes).then(|| progress.items_done - shared);
     // A closed stdout changes nothing about the result.
-    let _ = writeln!(std::io::stdout(), "{}", report::summary(progress, what, elapsed));
+    let _ = writeln!(std::io::stdout(), "{}", report::summary(progress, items, elapsed));
     status
 }

@@ -16,6 +16,9 @@ use crate::sasl::{ClientSasl, Credentials};
 use crate::stream::Stream;
 use crate::trace::Trace;
 
+/// Bytes of answers that may wait while the replica takes no more commands.
+const READ_AHEAD_BYTES: usize = 32 * 1024 * 1024;
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
@@ -111,6 +114,7 @@ pub async fn run(
         peer_timeout: target.peer_timeout,
         login_timeout: target.connect_timeout,
         trusted: true,
+        read_ahead_bytes: READ_AHEAD_BYTES,
         trace: target.trace.clone(),
         ..Options::default()
     };

@@ -197,6 +197,7 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
         shutdown_grace: config.shutdown_grace,
         failed_login_pause: config.failed_login_pause,
         trusted,
+        tells_reason: true,
         ..Options::default()
     };
     tracing::info!(%origin, "connected");

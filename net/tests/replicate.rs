@@ -343,3 +343,50 @@ async fn stopping_says_bye_and_takes_no_more() {
     assert!(text.ends_with("BYE shutting down\r\n"), "{text}");
     assert!(TcpStream::connect(&address).await.is_err());
 }
+
+/// A server that is stopped in the middle of a run leaves whole batches or nothing, and the next run makes it equal.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_stopped_while_it_works_loses_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut ours = sample();
+    let texts: Vec<String> = (0..400)
+        .map(|n| format!("Subject: {n}\r\n\r\n{}", "some text\r\n".repeat(n * 5)))
+        .collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    for user in ["user.bob", "user.jane"] {
+        ours.append(user, &texts);
+    }
+    let store = SqliteStore::open(folder.path().join("store"), Options::default()).expect("opens");
+    let mut lost = 0;
+    for wait in [0, 5, 10, 20, 40, 80] {
+        let server = Running::tcp(of_sqlite(&store), |_| {}).await;
+        let target = server.target("repl", "pencil");
+        let session = ours.store.session();
+        let run = tokio::spawn(async move { sync(&target, session, Compress::WhenOffered).await });
+        // Let the login pass first, so that it is the work that is interrupted.
+        tokio::time::sleep(Duration::from_millis(100 + wait)).await;
+        server.stop().await;
+        let progress = run.await.expect("no panic");
+        match progress.ended {
+            Some(Ending::Done) => {}
+            Some(Ending::ConnectionLost(_)) => lost += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    println!("{lost} runs were interrupted");
+    let server = Running::tcp(of_sqlite(&store), |_| {}).await;
+    assert_done(
+        &sync(
+            &server.target("repl", "pencil"),
+            ours.store.session(),
+            Compress::No,
+        )
+        .await,
+    );
+    server.stop().await;
+    let back = Mail::new("back");
+    let server = Running::tcp(of_memory(&back.store), |_| {}).await;
+    assert_done(&sync(&server.target("repl", "pencil"), store.session(), Compress::No).await);
+    server.stop().await;
+    assert_equal(&ours, &back);
+}

@@ -16,6 +16,7 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use bytes::Bytes;
 use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, Waiting};
 use engine::ticket::{Reply, Session, StoreError, TicketId};
 use engine::{Master, Replica};
@@ -69,10 +70,15 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// Delay of each failed SASL step.
     pub failed_login_pause: Duration,
+    /// Bytes read ahead of a machine that cannot go on because the peer does not take what it says. A master that sends
+    /// ahead needs some: its replica may be unable to read because nobody reads its answers.
+    pub read_ahead_bytes: usize,
     /// Level of compression, 1 to 9.
     pub deflate_level: u32,
     /// Whether the peer is trusted from the beginning; otherwise from its login on.
     pub trusted: bool,
+    /// Whether the peer is told why its deflated data ends the connection; servers do that.
+    pub tells_reason: bool,
     /// Where the protocol is shown.
     pub trace: Option<Trace>,
 }
@@ -84,8 +90,10 @@ impl Default for Options {
             login_timeout: Duration::from_secs(1800),
             shutdown_grace: Duration::from_secs(10),
             failed_login_pause: Duration::ZERO,
+            read_ahead_bytes: 0,
             deflate_level: LEVEL_DEFAULT,
             trusted: false,
+            tells_reason: false,
             trace: None,
         }
     }
@@ -149,13 +157,22 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
     let end = connection.run().await;
     let Connection {
         machine,
-        wire,
+        mut wire,
         worker,
         options,
         read_error,
         ..
     } = connection;
-    if matches!(end, End::Closed) {
+    let explained = match &end {
+        End::Inflate(error) if options.tells_reason => {
+            // The machine cannot say this: below the broken layer it never sees the bytes. [CS-COMP-6]
+            wire.push(now(), Bytes::from(format!("* Fatal error: {error}\r\n")));
+            wire.flush();
+            true
+        }
+        _ => false,
+    };
+    if explained || matches!(end, End::Closed) {
         close(wire, options.peer_timeout).await;
     }
     worker.end().await;
@@ -333,6 +350,11 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         {
             self.alarm.as_mut().reset(at);
         }
+        let ahead_bytes_max = if drained == Drained::Blocked {
+            self.options.read_ahead_bytes
+        } else {
+            0
+        };
         poll_fn(|cx| {
             // A machine that still has something to say is told nothing new before it has said it.
             if let Drained::Waits(_) = drained {
@@ -366,7 +388,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 }
                 Poll::Pending => {}
             }
-            match self.wire.poll_read(cx) {
+            match self.wire.poll_read(cx, ahead_bytes_max) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Event::Moved),
                 Poll::Ready(Err(error)) => {
                     self.read_error.get_or_insert(error);

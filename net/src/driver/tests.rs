@@ -219,6 +219,44 @@ async fn a_machine_that_does_not_listen_stops_the_peer() {
     driving.abort();
 }
 
+/// A peer that reads commands only when its answers are read, and a machine with more commands than the pipe holds.
+#[tokio::test]
+async fn answers_are_read_while_commands_are_stuck() {
+    const EACH: usize = 1024 * 1024;
+    let (mut peer, stream) = duplex(4096);
+    let commands = vec![
+        Output::Send(Bytes::from(vec![b'c'; EACH])),
+        Output::Send(Bytes::from(vec![b'c'; EACH])),
+    ];
+    let mut answered = 0;
+    let machine = Scripted::new(commands, INPUT, move |input, next| {
+        if let Input::Bytes(bytes) = input {
+            answered += bytes.len();
+            if answered == EACH {
+                next.close();
+            }
+        }
+    });
+    let options = Options {
+        read_ahead_bytes: EACH,
+        ..Options::default()
+    };
+    let driving = tokio::spawn(drive_with(machine, stream, options));
+    let talk = async {
+        peer.write_all(&vec![b'a'; EACH])
+            .await
+            .expect("answers are taken");
+        let mut commands = vec![0; 2 * EACH];
+        peer.read_exact(&mut commands).await.expect("commands come");
+    };
+    tokio::time::timeout(Duration::from_secs(10), talk)
+        .await
+        .expect("no deadlock");
+    drop(peer);
+    let (_, end) = driving.await.expect("no panic");
+    assert!(matches!(end, End::Closed), "{end}");
+}
+
 #[tokio::test]
 async fn tickets_are_answered_in_order_while_the_wire_moves() {
     let (mut peer, stream) = duplex(4096);
@@ -510,7 +548,25 @@ async fn useless_deflated_data_ends_the_connection() {
         |_, _| {},
     );
     peer.write_all(b"NOOP\r\n").await.expect("written");
-    let (machine, end) = drive_with(machine, stream, Options::default()).await;
+    let driving = tokio::spawn(drive_with(
+        machine,
+        stream,
+        Options {
+            tells_reason: true,
+            ..Options::default()
+        },
+    ));
+    let mut said = Vec::new();
+    peer.read_to_end(&mut said).await.expect("read");
+    let mut inflater = crate::deflate::Inflater::new(InflateLimits::TRUSTED);
+    inflater.push(said.into());
+    let reason = inflater.next_piece().expect("deflated").expect("a line");
+    assert_eq!(
+        reason,
+        "* Fatal error: what the peer sends is no deflated data\r\n"
+    );
+    drop(peer);
+    let (machine, end) = driving.await.expect("no panic");
     assert!(matches!(end, End::Inflate(InflateError::Corrupt)), "{end}");
     assert!(machine.seen.is_empty());
 }

@@ -34,7 +34,8 @@ pub(super) struct Wire<S> {
     inflater: Option<Inflater>,
     inflate_limits: InflateLimits,
     buffer: BytesMut,
-    inbox: Option<Bytes>,
+    inbox: VecDeque<Bytes>,
+    inbox_bytes: usize,
     read_closed: bool,
     write_failed: bool,
     trace: Option<Trace>,
@@ -50,7 +51,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             inflater: None,
             inflate_limits,
             buffer: BytesMut::new(),
-            inbox: None,
+            inbox: VecDeque::new(),
+            inbox_bytes: 0,
             read_closed: false,
             write_failed: false,
             trace,
@@ -95,9 +97,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn start_deflate(&mut self, level: u32, received: Bytes) {
         let mut inflater = Inflater::new(self.inflate_limits);
         inflater.push(received);
-        if let Some(read_ahead) = self.inbox.take() {
-            inflater.push(read_ahead);
-        }
         self.inflater = Some(inflater);
         self.deflater = Some(Deflater::new(level));
     }
@@ -115,9 +114,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// # Errors
     /// Those of inflating; the connection cannot go on.
     pub(super) fn next_input(&mut self, now: Now) -> Result<Option<Bytes>, InflateError> {
-        let input = match &mut self.inflater {
-            Some(inflater) => inflater.next_piece()?,
-            None => self.inbox.take(),
+        let input = loop {
+            if let Some(inflater) = &mut self.inflater
+                && let Some(piece) = inflater.next_piece()?
+            {
+                break Some(piece);
+            }
+            let Some(bytes) = self.inbox.pop_front() else {
+                break None;
+            };
+            self.inbox_bytes -= bytes.len();
+            match &mut self.inflater {
+                Some(inflater) => inflater.push(bytes),
+                None => break Some(bytes),
+            }
         };
         if let (Some(trace), Some(bytes)) = (&self.trace, &input) {
             trace.note(now, Direction::Received, bytes);
@@ -127,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// Whether the peer has closed and all it sent was taken.
     pub(super) fn is_at_end(&self) -> bool {
-        self.read_closed && self.wants_bytes()
+        self.read_closed && self.is_drained()
     }
 
     pub(super) fn has_output(&self) -> bool {
@@ -160,9 +170,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Reads once, one buffer ahead of the machine and no further. Pending when nothing may be read.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.read_closed || !self.wants_bytes() {
+    /// Reads once: one buffer ahead of the machine, or up to `ahead_bytes_max` bytes. Pending when nothing may be read.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, ahead_bytes_max: usize) -> Poll<io::Result<()>> {
+        if self.read_closed || !(self.is_drained() || self.inbox_bytes < ahead_bytes_max) {
             return Poll::Pending;
         }
         if self.buffer.capacity() - self.buffer.len() < READ_BYTES_LOW {
@@ -173,10 +183,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Ok(0) => self.read_closed = true,
             Ok(_) => {
                 let bytes = self.buffer.split().freeze();
-                match &mut self.inflater {
-                    Some(inflater) => inflater.push(bytes),
-                    None => self.inbox = Some(bytes),
-                }
+                self.inbox_bytes += bytes.len();
+                self.inbox.push_back(bytes);
             }
             Err(error) => {
                 self.read_closed = true;
@@ -197,8 +205,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.stream
     }
 
-    fn wants_bytes(&self) -> bool {
-        self.inbox.is_none() && self.inflater.as_ref().is_none_or(Inflater::is_drained)
+    fn is_drained(&self) -> bool {
+        self.inbox.is_empty() && self.inflater.as_ref().is_none_or(Inflater::is_drained)
     }
 
     fn discard_output(&mut self) {
