@@ -16,7 +16,7 @@ pub struct Arguments {
     #[arg(
         short = 'C',
         value_name = "FILE",
-        default_value = "/etc/mailtwin.conf",
+        default_value = "/etc/imapd.conf",
         global = true
     )]
     pub config: PathBuf,
@@ -47,7 +47,8 @@ pub enum Command {
     },
     /// Writes a message to standard output, byte for byte.
     Cat {
-        /// An internal name (user.jane.Sent) or USER/MAILBOX (jane/INBOX, jane/Sent).
+        /// USER/MAILBOX (jane/INBOX, jane/Sent), as administrators write it (user/jane/Sent), or an internal name
+        /// (user.jane.Sent).
         mailbox: String,
         /// UID of the message.
         uid: u32,

@@ -52,12 +52,15 @@ pub fn below(root: &Text, parts: impl IntoIterator<Item = String>) -> Option<Tex
     (is_acceptable(name.as_bytes()) && owner(name.as_bytes()) == owner(root)).then(|| Text::from(name))
 }
 
-/// The internal name in `USER/MAILBOX`, or the text itself.
+/// The internal name of `USER/MAILBOX`, or of `user/USER/MAILBOX` as administrators write it; any other text is an
+/// internal name already.
 pub fn anywhere(text: &str) -> Result<Text> {
-    match text.split_once('/') {
+    let path = text.strip_prefix("user/").unwrap_or(text);
+    match path.split_once('/') {
         Some((id, mailbox)) if !text.starts_with("user.") && !text.contains('!') => {
             of_user(&user(id)?, mailbox)
         }
+        None if path != text => Ok(inbox_of(&user(path)?)),
         _ => Ok(Text::from(text)),
     }
 }
@@ -177,6 +180,11 @@ mod tests {
             assert!(user(bad).is_err(), "{bad:?}");
         }
         assert_eq!(anywhere("jane/INBOX").unwrap(), Text::from("user.jane"));
+        assert_eq!(anywhere("user/jane").unwrap(), Text::from("user.jane"));
+        assert_eq!(
+            anywhere("user/jane.doe/R&D").unwrap(),
+            Text::from("user.jane^doe.R&-D")
+        );
         assert_eq!(anywhere("user.jane.a/b").unwrap(), Text::from("user.jane.a/b"));
         assert_eq!(anywhere("shared.news").unwrap(), Text::from("shared.news"));
     }

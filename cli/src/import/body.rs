@@ -11,6 +11,9 @@ use crate::hash::Hasher;
 /// Bytes of a message held in memory; larger ones wait in a temporary file.
 const MEMORY_BYTES_MAX: usize = 1 << 20;
 
+/// Bytes hashed and written at once.
+const PENDING_BYTES_MAX: usize = 1 << 16;
+
 /// A complete message.
 #[derive(Debug)]
 pub struct Body {
@@ -61,6 +64,8 @@ pub struct Builder {
     hasher: Hasher,
     size: u64,
     file: SpooledTempFile,
+    /// What is not hashed and written yet: lines are short, and a write each would be slow.
+    pending: Vec<u8>,
     /// Whether lone LFs become CRLF; unknown until the first LF.
     convert: Option<bool>,
     after_cr: bool,
@@ -68,11 +73,11 @@ pub struct Builder {
 
 impl Default for Builder {
     fn default() -> Self {
-        let file = SpooledTempFile::new(MEMORY_BYTES_MAX);
         Builder {
             hasher: Hasher::default(),
             size: 0,
-            file,
+            file: SpooledTempFile::new(MEMORY_BYTES_MAX),
+            pending: Vec::new(),
             convert: None,
             after_cr: false,
         }
@@ -82,27 +87,33 @@ impl Default for Builder {
 impl Builder {
     /// The next bytes as they are in the file.
     pub fn push(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|&b| b == b'\n') {
+        let mut from = 0;
+        for at in memchr::memchr_iter(b'\n', bytes) {
             let after_cr = if at == 0 {
                 self.after_cr
             } else {
-                rest[at - 1] == b'\r'
+                bytes[at - 1] == b'\r'
             };
-            let convert = *self.convert.get_or_insert(!after_cr);
-            self.put(&rest[..at])?;
-            self.put(if convert && !after_cr { b"\r\n" } else { b"\n" })?;
-            self.after_cr = false;
-            rest = &rest[at + 1..];
+            if *self.convert.get_or_insert(!after_cr) && !after_cr {
+                self.pending.extend_from_slice(&bytes[from..at]);
+                self.pending.push(b'\r');
+                from = at;
+            }
         }
-        if let Some(&last) = rest.last() {
+        self.pending.extend_from_slice(&bytes[from..]);
+        if let Some(&last) = bytes.last() {
             self.after_cr = last == b'\r';
         }
-        self.put(rest)
+        if self.pending.len() >= PENDING_BYTES_MAX {
+            self.write()
+        } else {
+            Ok(())
+        }
     }
 
     /// The message is complete.
-    pub fn finish(self) -> io::Result<Body> {
+    pub fn finish(mut self) -> io::Result<Body> {
+        self.write()?;
         Ok(Body {
             guid: self.hasher.finish(),
             size: self.size,
@@ -110,10 +121,12 @@ impl Builder {
         })
     }
 
-    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
-        self.size += bytes.len() as u64;
-        self.file.write_all(bytes)
+    fn write(&mut self) -> io::Result<()> {
+        self.hasher.update(&self.pending);
+        self.size += self.pending.len() as u64;
+        self.file.write_all(&self.pending)?;
+        self.pending.clear();
+        Ok(())
     }
 }
 
