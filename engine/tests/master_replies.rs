@@ -46,13 +46,14 @@ fn the_usual_order() {
         [
             "APPLY CAPABILITIES (SIEVE-MAILBOX)",
             "GET USER jane",
+            "GET UNIQUEIDS (m0001 m0002)",
             "APPLY MESSAGE 2",
             "APPLY MAILBOX user.jane 2",
             "APPLY MAILBOX user.jane.Sent 0",
             "EXIT"
         ]
     );
-    assert_eq!(run.progress.round_trips, 5, "{:?}", run.progress);
+    assert_eq!(run.progress.round_trips, 6, "{:?}", run.progress);
 }
 
 #[test]

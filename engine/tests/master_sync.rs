@@ -475,3 +475,57 @@ fn scripts_kept_as_messages_go_one_by_one_to_peers_without_them() {
     let again = pair::sync_as_cyrus(pair::user("jane"), &master.store, &replica.store);
     assert_eq!(again.changing(), Vec::<String>::new());
 }
+
+#[test]
+fn another_partition_there_is_kept_to() {
+    let mut master = populated();
+    let large = "x".repeat(3 << 20);
+    master.append("user.jane.Sent", &[&large, "small"]);
+    let replica = Mail::new("r");
+    let run = |master: &Mail, partition: Option<&'static str>| {
+        let mut config = pair::master_config(pair::user("jane"));
+        config.dest_partition = partition.map(Text::from);
+        pair::connect(
+            config,
+            &master.store,
+            &replica.store,
+            "mailtwin 0.1.0",
+            pair::Wire::default(),
+        )
+    };
+    assert_eq!(run(&master, Some("second")).progress.ended, Some(Ending::Done));
+    assert_eq!(replica.mailbox("user.jane.Sent").partition, Text::from("second"));
+    assert_eq!(replica.records("user.jane.Sent").len(), 4);
+    assert_eq!(run(&master, Some("second")).changing(), Vec::<String>::new());
+    let moved = run(&master, None);
+    assert_eq!(moved.progress.notices.len(), 4, "{:?}", moved.progress.notices);
+    assert_eq!(moved.progress.messages_sent, 0);
+    twin::check(&moved, &master, &replica);
+}
+
+#[test]
+fn a_mailbox_that_moved_to_another_user_is_renamed_there() {
+    let (mut master, replica) = (populated(), Mail::new("r"));
+    master.create(&["user.kim"]);
+    let all = || Job::AllUsers { prefix: Text::EMPTY };
+    let kim = Scope::User(Text::from("kim"));
+    pair::sync(all(), &master.store, &replica.store);
+    let mut mailbox = master.mailbox("user.jane.Sent");
+    let from = mailbox.key();
+    mailbox.name = Text::from("user.kim.From jane");
+    mailbox.foldermodseq += 100;
+    mailbox.highestmodseq += 100;
+    master.move_mailbox(from, mailbox);
+    let outcome = pair::sync(all(), &master.store, &replica.store);
+    assert_eq!(
+        outcome.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        outcome.progress
+    );
+    assert_eq!(outcome.progress.messages_sent, 0);
+    for scope in [jane(), kim] {
+        similar(&master.dump(&scope), &replica.dump(&scope));
+    }
+    quiet(all(), &master, &replica);
+}

@@ -127,6 +127,15 @@ impl RecordReader {
         }
     }
 
+    /// Reads nothing.
+    pub(super) fn empty() -> Self {
+        let nobody = MailboxKey {
+            scope: Scope::Shared,
+            uniqueid: Text::EMPTY,
+        };
+        RecordReader::new(&nobody, &[])
+    }
+
     fn ask(&mut self, port: &Port<ReplyDecoder>) {
         if self.ahead.is_none()
             && let Some(uids) = self.uids.pop_front()

@@ -124,10 +124,11 @@ pub(super) fn mailbox_lines(answer: &mut Answer) -> Tried<Vec<MailboxLine>> {
 impl Run {
     /// Makes the replica's mailboxes equal to the batch's; failures of single mailboxes are noted in the batch.
     pub(super) async fn sync_folders(&mut self, batch: &mut Batch) -> Tried<()> {
-        let had_some = !batch.remotes.is_empty();
         if !self.peer.sieve_mailbox {
             batch.locals.retain(|mailbox| !is_sieve_box(mailbox));
         }
+        self.find_elsewhere(batch).await?;
+        let had_some = !batch.remotes.is_empty();
         self.delete_remotes(batch).await?;
         self.rename_remotes(batch).await?;
         self.raise_locals(batch).await?;
@@ -151,6 +152,31 @@ impl Run {
             lines.append(&mut mailbox_lines(&mut self.wire.answer(sent).await?)?);
         }
         Ok(lines)
+    }
+
+    /// Asks for those of our identities that were not among the names listed: the replica may have them under a name
+    /// that we gave up, another user's among them.
+    async fn find_elsewhere(&mut self, batch: &mut Batch) -> Tried<()> {
+        if !self.peer.takes_unknown_ids() {
+            return Ok(());
+        }
+        let lacking: Vec<Text> = batch
+            .locals
+            .iter()
+            .filter(|mailbox| !mailbox.is_placeholder() && !batch.remotes.contains_key(&mailbox.uniqueid))
+            .map(|mailbox| mailbox.uniqueid.clone())
+            .collect();
+        let mut asked = Vec::new();
+        for block in lacking.chunks(NAMES_AT_ONCE) {
+            let get = Command::Get(Get::Uniqueids(Some(block.to_vec())));
+            asked.push(self.wire.send("GET UNIQUEIDS", &Text::EMPTY, &get));
+            self.wire.room().await?;
+        }
+        for sent in asked {
+            let lines = mailbox_lines(&mut self.wire.answer(sent).await?)?;
+            batch.learn(lines)?;
+        }
+        Ok(())
     }
 
     /// Deletes what we know to be deleted, and only that; adds to the batch what lives here under another name.

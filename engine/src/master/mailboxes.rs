@@ -2,12 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::command::{Command, Get};
-use protocol::{MailboxLine, Text};
+use protocol::Text;
 
-use super::folders::{Batch, mailbox_lines};
+use super::folders::Batch;
 use super::run::{Run, Tried, Trouble};
-use crate::model::Mailbox;
 use crate::name::Scope;
 use crate::ticket::{Select, StoreError};
 
@@ -43,32 +41,13 @@ impl Run {
                 self.notice(format!("{name} does not exist here"));
             }
         }
-        let remotes = self.find_remotes(&wanted, &locals).await?;
+        let remotes = self.get_mailboxes(&wanted).await?;
         let mut batch = Batch::new(scope, locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
         for (name, reason) in std::mem::take(&mut batch.failed) {
             self.fail(name.to_string(), reason);
         }
         Ok(())
-    }
-
-    /// The replica's mailboxes of these names, and those of our identities that have other names there.
-    async fn find_remotes(&mut self, names: &[Text], locals: &[Mailbox]) -> Tried<Vec<MailboxLine>> {
-        let mut lines = self.get_mailboxes(names).await?;
-        let found: BTreeSet<&Text> = lines.iter().filter_map(|line| line.uniqueid.as_ref()).collect();
-        let lacking: Vec<Text> = locals
-            .iter()
-            .filter(|mailbox| !found.contains(&mailbox.uniqueid))
-            .map(|mailbox| mailbox.uniqueid.clone())
-            .collect();
-        if !lacking.is_empty() && self.peer.takes_unknown_ids() {
-            for block in lacking.chunks(super::folders::NAMES_AT_ONCE) {
-                let get = Command::Get(Get::Uniqueids(Some(block.to_vec())));
-                let sent = self.wire.send("GET UNIQUEIDS", &Text::EMPTY, &get);
-                lines.append(&mut mailbox_lines(&mut self.wire.answer(sent).await?)?);
-            }
-        }
-        Ok(lines)
     }
 
     /// All mailboxes of nobody, their quotas, and the server's own annotations.
@@ -92,7 +71,7 @@ impl Run {
         let names: Vec<Text> = names.into_iter().collect();
         let mut reasons = Vec::new();
         if !names.is_empty() {
-            let remotes = self.find_remotes(&names, &locals).await?;
+            let remotes = self.get_mailboxes(&names).await?;
             let mut batch = Batch::new(Scope::Shared, locals, remotes, tombstones)?;
             self.sync_folders(&mut batch).await?;
             reasons.extend(std::mem::take(&mut batch.failed).into_values());

@@ -1,10 +1,10 @@
 //! What to do about a mailbox that was refused. [CS-MASTER-30]
 
-use protocol::command::{Apply, Command, Get};
+use protocol::command::{Apply, Command};
 use protocol::response::Code;
 use protocol::{MailboxLine, Text};
 
-use super::folders::{Batch, is_placeholder, mailbox_lines};
+use super::folders::{Batch, is_placeholder};
 use super::run::{Run, Tried, Trouble};
 use super::wire::Refusal;
 use crate::model::{Mailbox, MailboxKey};
@@ -94,30 +94,7 @@ impl Run {
             let id = other.uniqueid.clone().unwrap_or_default();
             return self.clear_name(batch, &mailbox, &id, refusal).await;
         }
-        if !self.peer.takes_unknown_ids() {
-            return Err(refusal.clone().into());
-        }
-        let get = Command::Get(Get::Uniqueids(Some(vec![mailbox.uniqueid.clone()])));
-        let sent = self.wire.send("GET UNIQUEIDS", &mailbox.uniqueid, &get);
-        let lines = mailbox_lines(&mut self.wire.answer(sent).await?)?;
-        let old = lines
-            .iter()
-            .find_map(|line| line.mboxname.clone())
-            .filter(|old| *old != mailbox.name);
-        let Some(old) = old else {
-            return Err(refusal.clone().into());
-        };
-        let command = Apply::Rename {
-            oldmboxname: Some(old.clone()),
-            newmboxname: Some(mailbox.name.clone()),
-            partition: Some(self.partition_of(&mailbox)),
-            uidvalidity: Some(mailbox.uidvalidity),
-            local: self.config.local_only,
-        };
-        let sent = self.wire.send("APPLY RENAME", &old, &Command::Apply(command));
-        self.wire.answer(sent).await?.result?;
-        self.notice(format!("renamed {old} to {} on the replica", mailbox.name));
-        Ok(())
+        Err(refusal.clone().into())
     }
 
     /// Another mailbox has the name: one that was deleted here gives way.

@@ -209,26 +209,43 @@ impl Run {
         mut keep: Option<&mut Vec<Record>>,
     ) -> Tried<Vec<Sent>> {
         let mut sent = Vec::new();
-        let mut wants = VecDeque::new();
         let result = self
-            .upload_inner(source, reader, &mut keep, &mut wants, &mut sent)
+            .upload_all(source, reader, &mut keep, VecDeque::new(), &mut sent)
             .await;
+        self.end_upload(result, sent)
+    }
+
+    /// The same for records at hand.
+    pub(super) async fn upload_held(&mut self, source: &Source, records: &[Record]) -> Tried<Vec<Sent>> {
+        let mut wants = VecDeque::new();
+        self.select(source, records, &mut wants);
+        let mut sent = Vec::new();
+        let result = self
+            .upload_all(source, &mut RecordReader::empty(), &mut None, wants, &mut sent)
+            .await;
+        self.end_upload(result, sent)
+    }
+
+    fn end_upload(&mut self, result: Tried<()>, sent: Vec<Sent>) -> Tried<Vec<Sent>> {
         if !self.uploads.torn {
             self.close_block();
         }
-        if result.is_err() {
-            self.uploads.doubt();
-            sent.drain(..).for_each(|sent| self.wire.forget(sent));
+        match result {
+            Ok(()) => Ok(sent),
+            Err(why) => {
+                self.uploads.doubt();
+                sent.into_iter().for_each(|sent| self.wire.forget(sent));
+                Err(why)
+            }
         }
-        result.map(|()| sent)
     }
 
-    async fn upload_inner(
+    async fn upload_all(
         &mut self,
         source: &Source,
         reader: &mut RecordReader,
         keep: &mut Option<&mut Vec<Record>>,
-        wants: &mut VecDeque<Want>,
+        mut wants: VecDeque<Want>,
         sent: &mut Vec<Sent>,
     ) -> Tried<()> {
         let mut reads: VecDeque<Read> = VecDeque::new();
@@ -238,12 +255,12 @@ impl Run {
                     let Some(records) = reader.next(&self.port).await? else {
                         break;
                     };
-                    self.select(source, &records, wants);
+                    self.select(source, &records, &mut wants);
                     if let Some(keep) = keep {
                         keep.extend(records);
                     }
                 }
-                let Some(read) = self.start_read(source, wants) else {
+                let Some(read) = self.start_read(source, &mut wants) else {
                     break;
                 };
                 reads.push_back(read);
@@ -252,36 +269,11 @@ impl Run {
                 return Ok(());
             };
             if read.whole {
-                self.send_whole(source, read, wants, sent).await?;
+                self.send_whole(source, read, &mut wants, sent).await?;
             } else {
                 self.send_pieces(source, read, sent).await?;
             }
         }
-    }
-
-    /// Uploads the messages of records at hand.
-    pub(super) async fn upload_held(&mut self, source: &Source, records: &[Record]) -> Tried<Vec<Sent>> {
-        let mut wants = VecDeque::new();
-        self.select(source, records, &mut wants);
-        let mut none = RecordReader::new(
-            &crate::model::MailboxKey {
-                scope: source.scope.clone(),
-                uniqueid: Text::EMPTY,
-            },
-            &[],
-        );
-        let mut sent = Vec::new();
-        let result = self
-            .upload_inner(source, &mut none, &mut None, &mut wants, &mut sent)
-            .await;
-        if !self.uploads.torn {
-            self.close_block();
-        }
-        if result.is_err() {
-            self.uploads.doubt();
-            sent.drain(..).for_each(|sent| self.wire.forget(sent));
-        }
-        result.map(|()| sent)
     }
 
     fn select(&mut self, source: &Source, records: &[Record], wants: &mut VecDeque<Want>) {
@@ -388,10 +380,10 @@ impl Run {
         while offset < want.size {
             let (size, data) = match call.await {
                 Ok(Reply::Bytes { size, data }) => (size, data),
-                Ok(_) => return Err(self.tear(offset, "an answer of another kind than bytes".to_owned())),
+                Ok(_) => return Err(self.tear("an answer of another kind than bytes".to_owned())),
                 Err(StoreError::NotFound { .. }) if offset == 0 => return Err(lost(source, &want)),
                 Err(error) if offset == 0 => return Err(error.into()),
-                Err(error) => return Err(self.tear(offset, error.to_string())),
+                Err(error) => return Err(self.tear(error.to_string())),
             };
             if size != want.size && offset == 0 {
                 return Err(damaged(source, &want, size));
@@ -401,7 +393,7 @@ impl Run {
                 return Err(if offset == 0 {
                     reason
                 } else {
-                    self.tear(offset, format!("{reason:?}"))
+                    self.tear(format!("{reason:?}"))
                 });
             }
             if offset == 0 {
@@ -421,7 +413,7 @@ impl Run {
     }
 
     /// A file that cannot be completed leaves the replica waiting for its rest: only closing helps.
-    fn tear(&mut self, _sent: u64, reason: String) -> Trouble {
+    fn tear(&mut self, reason: String) -> Trouble {
         self.uploads.torn = true;
         Trouble::Halt(Ending::Storage(reason))
     }

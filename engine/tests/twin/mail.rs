@@ -197,9 +197,9 @@ impl Mail {
     /// Writes records as they are and a header that fits them: damage, or another history.
     pub fn force(&mut self, mut mailbox: Mailbox, texts: &[&str], changed: Vec<Record>) {
         let mut session = self.store.session();
-        texts
-            .iter()
-            .for_each(|text| drop(stage(&mut session, text.as_bytes())));
+        for text in texts {
+            stage(&mut session, text.as_bytes());
+        }
         let mut all: std::collections::BTreeMap<u32, Record> = records(&self.store, &mailbox)
             .into_iter()
             .map(|record| (record.uid, record))
@@ -218,6 +218,15 @@ impl Mail {
             },
         ];
         self.write_in(&mut session, scope, changes);
+    }
+
+    /// Moves a mailbox to another user.
+    pub fn move_mailbox(&mut self, from: engine::model::MailboxKey, to: Mailbox) {
+        let request = Request::MoveMailbox {
+            from,
+            to: Box::new(to),
+        };
+        self.store.session().execute(request).expect("moved");
     }
 
     /// Everything of the scope as text.
