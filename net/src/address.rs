@@ -69,7 +69,7 @@ impl fmt::Display for ListenAddress {
     }
 }
 
-/// Where a client connects to.
+/// Where a client connects to. [CS-CONN-31]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum PeerAddress {
     /// Over TCP.

@@ -9,7 +9,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Level of compression when nothing else is said: a fifth larger than the default level's output at thrice its speed.
 pub const LEVEL_DEFAULT: u32 = 2;
 
-/// How far deflated bytes may swell.
+/// How far deflated bytes may swell. [CS-COMP-6]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InflateLimits {
     /// Inflated bytes per deflated byte, over the whole connection.
@@ -257,7 +257,11 @@ mod tests {
             .map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8)
             .collect();
         assert_eq!(
-            inflate(&deflate(&[unit.clone()], 1), 4096, InflateLimits::TRUSTED),
+            inflate(
+                &deflate(std::slice::from_ref(&unit), 1),
+                4096,
+                InflateLimits::TRUSTED
+            ),
             Ok(unit)
         );
     }

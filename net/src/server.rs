@@ -98,7 +98,7 @@ impl Server {
     }
 
     /// Serves until `stop` completes, then lets every connection finish or roll back what runs and say BYE, within the
-    /// grace; returns when all are gone. [CS-CONN-10]
+    /// grace; returns when all are gone. [CS-CONN-26]
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let (tell, told) = watch::channel(false);
         let shared = Arc::new(Shared {

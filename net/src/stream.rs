@@ -20,7 +20,7 @@ pub enum Stream {
 /// Who is on the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// A process on this machine that may open the socket's file, and so the administrator.
+    /// A process on this machine that may open the socket's file, and so the administrator. [CS-CONN-5]
     UnixSocket,
     /// Somebody at this address.
     Tcp(SocketAddr),
@@ -46,7 +46,7 @@ impl std::fmt::Display for Origin {
 }
 
 impl Stream {
-    /// Sends small pieces at once and notices a peer that vanished. [CS-CONN-9]
+    /// Sends small pieces at once and notices a peer that vanished. [CS-CONN-44]
     pub(crate) fn tune(&self) {
         if let Stream::Tcp(stream) = self {
             // Neither is needed for correctness; a system that refuses them is served all the same.

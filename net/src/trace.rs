@@ -66,7 +66,7 @@ impl Trace {
     }
 }
 
-/// Hides what an authentication says. [CS-AUTH-7]
+/// Hides what an authentication says.
 fn conceal(line: &str, direction: Direction, authenticating: &mut bool) -> String {
     let mut words = line.split(' ');
     let first = words.next().unwrap_or_default();

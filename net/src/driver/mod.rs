@@ -62,13 +62,13 @@ impl Drive for Master {
 #[derive(Clone)]
 pub struct Options {
     /// How long the peer may be silent while the machine waits for it and for nothing else, and how long it may
-    /// refuse to take what is sent. [CS-CONN-9]
+    /// refuse to take what is sent. [CS-CONN-43]
     pub peer_timeout: Duration,
     /// The same until the machine first asks its store for something, which a master does once it is logged in.
     pub login_timeout: Duration,
     /// How long a machine may go on after it was told to stop.
     pub shutdown_grace: Duration,
-    /// Delay of each failed SASL step.
+    /// Delay of each failed SASL step. [CS-AUTH-5]
     pub failed_login_pause: Duration,
     /// Bytes read ahead of a machine that cannot go on because the peer does not take what it says. A master that sends
     /// ahead needs some: its replica may be unable to read because nobody reads its answers.

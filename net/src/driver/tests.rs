@@ -39,7 +39,6 @@ struct Scripted<F> {
 /// What a closure may change.
 struct Next<'a> {
     outputs: &'a mut VecDeque<Output>,
-    waiting: &'a mut Waiting,
 }
 
 impl Next<'_> {
@@ -78,7 +77,6 @@ impl<F: FnMut(&Input, &mut Next<'_>) + Send> Drive for Scripted<F> {
             &input,
             &mut Next {
                 outputs: &mut self.outputs,
-                waiting: &mut self.waiting,
             },
         );
     }

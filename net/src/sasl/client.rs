@@ -172,7 +172,7 @@ impl SaslLayer for ClientSasl {
     }
 }
 
-/// The best mechanism that both sides have, or what to do. [CS-AUTH-6]
+/// The best mechanism that both sides have, or what to do. [CS-AUTH-11]
 fn pick(offered: &[String], credentials: &Credentials) -> Result<&'static str, String> {
     let offers = |name: &str| offered.iter().any(|o| o.eq_ignore_ascii_case(name));
     let wanted =

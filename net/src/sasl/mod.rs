@@ -18,9 +18,9 @@ pub use client::{ClientSasl, Credentials};
 pub use server::{ServerSasl, Verifiers, mechanisms};
 pub use verifier::{Hash, ITERATIONS_DEFAULT, PasswordError, Verifier, derive, derive_all};
 
-/// What Cyrus says to a wrong password, an unknown user and the like: nothing that tells them apart. [CS-AUTH-3]
+/// What Cyrus says to a wrong password, an unknown user and the like: nothing that tells them apart. [CS-AUTH-5]
 const REFUSED: &str = "authentication failure";
-/// What Cyrus says to bytes that are no base64.
+/// What Cyrus says to bytes that are no base64. [CS-AUTH-3]
 const BAD_DATA: &str = "bad protocol / cancel";
 
 /// One connection's side of an authentication.

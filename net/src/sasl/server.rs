@@ -25,7 +25,7 @@ pub trait Verifiers: Send + Sync {
 }
 
 /// The mechanisms a server offers, best first: all it has, or those of `allowed` (names in capitals) when that is not
-/// empty; PLAIN only when `plain` says that the password would not cross a network in clear. [CS-AUTH-4]
+/// empty; PLAIN only when `plain` says that the password would not cross a network in clear. [CS-AUTH-11]
 pub fn mechanisms(allowed: &[String], plain: bool) -> Vec<String> {
     let all = Hash::ALL
         .into_iter()
@@ -152,7 +152,7 @@ impl SaslLayer for ServerSasl {
 /// Who logged in.
 struct Login {
     user: String,
-    /// False when the user asked to act for somebody else, which never makes an administrator. [CS-AUTH-5]
+    /// False when the user asked to act for somebody else, which never makes an administrator. [CS-AUTH-8]
     own_rights: bool,
 }
 
