@@ -466,6 +466,18 @@ fn header_fields_afterwards() {
         "OK success",
     );
     text.push_str(state(&store, &["jane"]).lines().next().unwrap_or_default());
+    // A delayed delete: the master does not send XCONVMODSEQ for such a mailbox, so it is not shown.
+    let with = keys("user.jane.a", "id2", 0, 20);
+    say(
+        &mut driver,
+        &format!("APPLY MAILBOX %(XCONVMODSEQ 8 {with} RECORD ())"),
+        "OK success",
+    );
+    assert_eq!(state(&store, &["jane"]).matches("XCONVMODSEQ").count(), 4);
+    let gone =
+        "APPLY RENAME %(OLDMBOXNAME user.jane.a NEWMBOXNAME DELETED.user.jane.a.6B03E557 PARTITION default)";
+    say(&mut driver, gone, "OK success");
+    assert_eq!(state(&store, &["jane"]).matches("XCONVMODSEQ").count(), 2);
     insta::assert_snapshot!(text);
 }
 

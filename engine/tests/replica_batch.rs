@@ -261,9 +261,10 @@ fn the_store_on_disk_ends_alike() {
 fn a_store_that_cannot_undo_ends_the_connection() {
     let store = MemoryStore::new();
     let mut driver = replica(&store);
+    let line = mailbox("user.jane", "id1", 1, 2, &[record(1, 2, "", "never sent")]);
     driver
         .machine
-        .handle(NOW, Input::Bytes(Bytes::from(bytes(&session()[3..4]))));
+        .handle(NOW, Input::Bytes(Bytes::from(bytes(&[line]))));
     driver.poll();
     let error = StoreError::Io {
         path: "/secret".into(),
@@ -316,6 +317,37 @@ fn answers_are_not_held_back_by_an_upload_that_stalls() {
     assert_eq!(driver.take(), "OK success\n");
     driver.feed(&upload[upload.len() - 10..]);
     assert_eq!(driver.take(), "OK success\n");
+}
+
+/// What is refused, and what finds nothing to do, makes no database for a user who does not exist.
+#[test]
+fn no_database_for_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let disk = SqliteStore::open(folder.path(), Options::default()).expect("a store");
+    let mut driver = replica(&disk);
+    let lines = [
+        mailbox("user.ghost.sub", "id1", 0, 1, &[]),
+        mailbox("user.ghost", "id1", 0, 1, &[]).replace("PARTITION default", "PARTITION nowhere"),
+        "RESTORE MAILBOX %(MBOXNAME user.ghost.sub RECORD ())".into(),
+        "APPLY UNUSER ghost".into(),
+        "APPLY UNMAILBOX user.ghost".into(),
+        "APPLY UNSUB %(MBOXNAME user.x USERID ghost)".into(),
+        "APPLY UNQUOTA user.ghost".into(),
+        "APPLY UNACTIVATE_SIEVE %(USERID ghost)".into(),
+        "APPLY UNSIEVE %(USERID ghost FILENAME a.script)".into(),
+        "APPLY ACTIVATE_SIEVE %(USERID ghost FILENAME a.bc)".into(),
+        "APPLY EXPUNGE %(MBOXNAME user.ghost UNIQUEID id1 UID (1))".into(),
+        "APPLY RENAME %(OLDMBOXNAME user.ghost.a NEWMBOXNAME user.ghost.b PARTITION default)".into(),
+        "APPLY ANNOTATION %(MBOXNAME user.ghost ENTRY /a USERID \"\" VALUE x)".into(),
+        "GET USER ghost".into(),
+        "GET META ghost".into(),
+        "GET FULLMAILBOX user.ghost".into(),
+    ];
+    driver.feed(&bytes(&lines));
+    assert_eq!(finals(&driver.take()).len(), lines.len());
+    assert!(disk.users().expect("users").is_empty());
+    driver.feed(&bytes(&["APPLY SUB %(MBOXNAME user.x USERID ghost)".into()]));
+    assert_eq!(disk.users().expect("users"), ["ghost"]);
 }
 
 /// A message that takes several requests, one of which fails: the rest of it is skipped, and the next one is whole.

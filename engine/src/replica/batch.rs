@@ -48,11 +48,15 @@ impl Batch {
 }
 
 impl Conn {
+    /// Whether a transaction of the scope is open, so that what is read of it may be lost again.
+    pub(super) fn is_open(&self, scope: &Scope) -> bool {
+        self.batch.open.as_ref() == Some(scope)
+    }
+
     /// Enters a transaction of the scope, the open one if it fits.
     pub(super) async fn enter(&mut self, scope: &Scope) -> Result<(), Fail> {
-        let fits = self.batch.open.as_ref() == Some(scope)
-            && self.batch.commands < COMMANDS_MAX
-            && self.batch.records < RECORDS_MAX;
+        let fits =
+            self.is_open(scope) && self.batch.commands < COMMANDS_MAX && self.batch.records < RECORDS_MAX;
         if !fits {
             self.settle().await;
         }

@@ -11,7 +11,6 @@ use super::mbtype;
 use super::session::{Conn, Item};
 use crate::model::Mailbox;
 use crate::name::Scope;
-use crate::ticket::Select;
 
 /// Partition of a mailbox that is created when none is named and none is configured.
 const DEFAULT_PARTITION: &[u8] = b"default";
@@ -80,26 +79,20 @@ impl Restore {
             return Err(Fail::missing("RECORD"));
         }
         header::check_type(conn, line.mboxtype.as_deref().unwrap_or_default())?;
-        conn.enter(&Scope::of(&name)).await?;
-        let mut names = vec![name.clone()];
-        names.extend(header::needed_inbox(&name));
-        let found = conn.mailboxes(Select::Names(names)).await?;
-        let there = found
-            .iter()
-            .find(|mailbox| mailbox.name == name && !mailbox.is_placeholder());
         let now = conn.port.now().0;
-        let (mailbox, keeps, is_new) = match there {
-            Some(there) => {
-                if !mbtype::is_same(line.mboxtype.as_deref().unwrap_or_default(), &there.mbtype) {
-                    return Err(Fail::other(format!("{name} has the type {:?}", there.mbtype)));
-                }
-                (there.clone(), false, false)
+        let (new, keeps) = created(conn, line, now);
+        let scope = Scope::of(&name);
+        if !conn.is_open(&scope) {
+            // As for APPLY MAILBOX: refused before a database comes to be for it.
+            header::find_or_check(conn, &new).await?;
+        }
+        conn.enter(&scope).await?;
+        let (mailbox, keeps, is_new) = match header::find_or_check(conn, &new).await? {
+            Some(there) if !mbtype::is_same(line.mboxtype.as_deref().unwrap_or_default(), &there.mbtype) => {
+                return Err(Fail::other(format!("{name} has the type {:?}", there.mbtype)));
             }
-            None => {
-                let (mailbox, keeps) = created(conn, line, now);
-                header::check_creation(conn, &name, &mailbox.uniqueid, &mailbox.partition, &found).await?;
-                (mailbox, keeps, true)
-            }
+            Some(there) => (there, false, false),
+            None => (new, keeps, true),
         };
         Ok(Restore {
             keeps,

@@ -4,9 +4,9 @@ use protocol::Text;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
-use crate::model::{Mailbox, Tombstone};
+use crate::model::{Mailbox, Tombstone, UserMeta};
 use crate::name::Scope;
-use crate::ticket::Change;
+use crate::ticket::{Change, Select};
 
 /// Removes a mailbox at once, and remembers that it was removed; what is below it stays, and no place
 /// holder is left. [CS-APPLY-22] [CS-EXC-14]
@@ -45,8 +45,18 @@ pub(super) async fn user(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fa
     if user.is_empty() {
         return Ok(());
     }
-    let scope = super::user_scope(Some(user))?;
+    let scope = super::user_scope(Some(user.clone()))?;
+    if !conn.is_open(&scope) && is_unknown(conn, &user, &scope).await? {
+        return Ok(());
+    }
     conn.enter(&scope).await?;
     let deleted_at = conn.port.now().0;
     conn.write(vec![Change::RemoveUser { deleted_at }]).await
+}
+
+/// Whether nothing is kept of the user: a transaction would make a database for nobody.
+async fn is_unknown(conn: &Conn, user: &Text, scope: &Scope) -> Result<bool, Fail> {
+    Ok(conn.mailboxes(Select::User(user.clone())).await?.is_empty()
+        && conn.user_meta(user).await? == UserMeta::default()
+        && conn.quotas(scope).await?.is_empty())
 }

@@ -66,7 +66,7 @@ pub(in super::super) fn check_type(conn: &Conn, mbtype: &[u8]) -> Result<(), Fai
 
 /// Refuses to create a mailbox under this name or on this partition, or with another's identity.
 /// [CS-MBOX-36] [CS-MBOX-37]
-pub(in super::super) async fn check_creation(
+async fn check_creation(
     conn: &Conn,
     name: &Text,
     uniqueid: &Text,
@@ -91,6 +91,20 @@ pub(in super::super) async fn check_creation(
     check_identity_free(conn, name, uniqueid).await
 }
 
+/// The mailbox of this name as it is there, or else the permission to create it. [CS-MBOX-17]
+pub(in super::super) async fn find_or_check(conn: &Conn, new: &Mailbox) -> Result<Option<Mailbox>, Fail> {
+    let mut names = vec![new.name.clone()];
+    names.extend(needed_inbox(&new.name));
+    let found = conn.mailboxes(Select::Names(names)).await?;
+    let there = found
+        .iter()
+        .find(|mailbox| mailbox.name == new.name && !mailbox.is_placeholder());
+    if there.is_none() {
+        check_creation(conn, &new.name, &new.uniqueid, &new.partition, &found).await?;
+    }
+    Ok(there.cloned())
+}
+
 /// Refuses an identity that a mailbox of another name has. [CS-MBOX-16]
 pub(in super::super) async fn check_identity_free(
     conn: &Conn,
@@ -111,7 +125,7 @@ pub(in super::super) async fn check_identity_free(
 }
 
 /// The INBOX without which a personal mailbox of this name cannot be created.
-pub(in super::super) fn needed_inbox(name: &Text) -> Option<Text> {
+fn needed_inbox(name: &Text) -> Option<Text> {
     if is_inbox(name) || is_deleted(name) {
         return None;
     }

@@ -188,20 +188,22 @@ impl Update {
     async fn begin(conn: &mut Conn, line: Box<MailboxLine>) -> Result<Update, Fail> {
         let new = header::empty_mailbox(&line);
         header::check_type(conn, &new.mbtype)?;
-        conn.enter(&Scope::of(&new.name)).await?;
-        let mut names = vec![new.name.clone()];
-        names.extend(header::needed_inbox(&new.name));
-        let found = conn.mailboxes(Select::Names(names)).await?;
-        let there = found.iter().find(|mailbox| mailbox.name == new.name);
+        let scope = Scope::of(&new.name);
+        if !conn.is_open(&scope) {
+            // Refused before anything is opened, so that no database comes to be for a mailbox that does not.
+            header::find_or_check(conn, &new).await?;
+        }
+        conn.enter(&scope).await?;
+        let there = header::find_or_check(conn, &new).await?;
         let mut before = Vec::new();
-        let (stored, is_new) = match there.filter(|there| !there.is_placeholder()) {
-            Some(there) if there.uniqueid == new.uniqueid => (there.clone(), false),
+        let (stored, is_new) = match there {
+            Some(there) if there.uniqueid == new.uniqueid => (there, false),
             Some(there) if conn.force || there.last_uid == 0 => {
                 // Another identity under the same name, and nothing in it or the peer's word for it. [CS-MBOX-18]
                 header::check_identity_free(conn, &new.name, &new.uniqueid).await?;
-                let tombstone = Some(tombstone_of(there, conn.port.now().0));
+                let tombstone = Some(tombstone_of(&there, conn.port.now().0));
                 before.push(Change::RemoveMailbox {
-                    uniqueid: there.uniqueid.clone(),
+                    uniqueid: there.uniqueid,
                     tombstone,
                 });
                 (new, true)
@@ -212,10 +214,7 @@ impl Update {
                     there.name, there.uniqueid
                 )));
             }
-            None => {
-                header::check_creation(conn, &new.name, &new.uniqueid, &new.partition, &found).await?;
-                (new, true)
-            }
+            None => (new, true),
         };
         header::check_values(&line, &stored, conn.force)?;
         let mut keywords = Keywords::new(stored.userflags.clone());

@@ -42,6 +42,16 @@ pub(super) async fn run(conn: &mut Conn, quota: Quota) -> Result<(), Fail> {
 /// Removes a root; one that does not exist is no error.
 pub(super) async fn remove(conn: &mut Conn, root: Option<Text>) -> Result<(), Fail> {
     let root = super::mailbox_name(root, "the quota root")?;
-    conn.enter(&Scope::of(&root)).await?;
+    let scope = Scope::of(&root);
+    if !conn.is_open(&scope)
+        && conn
+            .quotas(&scope)
+            .await?
+            .iter()
+            .all(|limits| limits.root != root)
+    {
+        return Ok(());
+    }
+    conn.enter(&scope).await?;
     conn.write(vec![Change::RemoveQuota { root }]).await
 }

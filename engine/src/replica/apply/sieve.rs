@@ -7,6 +7,7 @@ use super::super::fail::Fail;
 use super::super::get::sieve::{COMPILED, SOURCE, guid_of, strip_extension};
 use super::super::session::Conn;
 use crate::model::SieveScript;
+use crate::name::Scope;
 use crate::ticket::Change;
 
 /// Keeps a script. Files that are no source (compiled scripts of older peers) are taken and not kept.
@@ -68,7 +69,14 @@ pub(super) async fn activate(
 
 /// Makes no script the active one. [CS-APPLY-31]
 pub(super) async fn deactivate(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fail> {
-    conn.enter(&super::user_scope(userid)?).await?;
+    let scope = super::user_scope(userid)?;
+    if let Scope::User(user) = &scope
+        && !conn.is_open(&scope)
+        && conn.user_meta(user).await?.active_script.is_none()
+    {
+        return Ok(());
+    }
+    conn.enter(&scope).await?;
     conn.write(vec![Change::ActivateScript { name: None }]).await
 }
 

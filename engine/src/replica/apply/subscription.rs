@@ -4,6 +4,7 @@ use protocol::Text;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
+use crate::name::Scope;
 use crate::ticket::Change;
 
 /// Subscribes.
@@ -16,6 +17,13 @@ pub(super) async fn sub(conn: &mut Conn, mboxname: Option<Text>, userid: Option<
 /// Unsubscribes; not being subscribed is fine.
 pub(super) async fn unsub(conn: &mut Conn, mboxname: Option<Text>, userid: Option<Text>) -> Result<(), Fail> {
     let mailbox = super::mailbox_name(mboxname, "MBOXNAME")?;
-    conn.enter(&super::user_scope(userid)?).await?;
+    let scope = super::user_scope(userid)?;
+    if let Scope::User(user) = &scope
+        && !conn.is_open(&scope)
+        && !conn.user_meta(user).await?.subscriptions.contains(&mailbox)
+    {
+        return Ok(());
+    }
+    conn.enter(&scope).await?;
     conn.write(vec![Change::Unsubscribe { mailbox }]).await
 }
