@@ -14,7 +14,7 @@ use super::writer::{RECORDS_AT_ONCE, Writer};
 use crate::crc::SyncCrc;
 use crate::model::Mailbox;
 use crate::name::{Scope, is_acceptable};
-use crate::ticket::{Change, Select, UidSelect};
+use crate::ticket::{Change, UidSelect};
 
 /// Bytes of records compared and written at once, at most.
 const BYTES_AT_ONCE: usize = 4 << 20;
