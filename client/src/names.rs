@@ -64,7 +64,7 @@ fn read(path: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// A mailbox name as on the wire. With the Unix separator `user/jane.doe/Sent@example.org` is
-/// `example.org!user.jane^doe.Sent`; a name without a slash is taken as internal already. [CS-NAME-3]
+/// `example.org!user.jane^doe.Sent`; a name without a slash is taken as internal already. [CS-NAME-1]
 fn internal(name: &str, unix_separator: bool) -> String {
     if !unix_separator || !name.contains('/') {
         return name.to_owned();

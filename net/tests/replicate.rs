@@ -278,6 +278,30 @@ async fn strangers_may_send_so_much_and_no_more() {
     server.stop().await;
 }
 
+/// Commands sent behind the login without waiting do not count as a stranger's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_login_and_much_behind_it_in_one_go() {
+    let server = Running::tcp(of_memory(&MemoryStore::new()), |_| {}).await;
+    let mut stream = server.connect().await;
+    let behind = "GET USER nobody\r\n".repeat(2000);
+    let all = format!("AUTHENTICATE PLAIN AHJlcGwAcGVuY2ls\r\n{behind}EXIT\r\n");
+    let mut text = String::new();
+    let (mut reading, mut writing) = stream.split();
+    let (written, read) = tokio::join!(
+        writing.write_all(all.as_bytes()),
+        reading.read_to_string(&mut text)
+    );
+    written.expect("written");
+    read.expect("text");
+    assert_eq!(
+        text.matches("OK success").count(),
+        2000,
+        "{}",
+        &text[..text.len().min(500)]
+    );
+    server.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_peers_are_left_without_a_word() {
     let server = Running::tcp(of_memory(&MemoryStore::new()), |config| {

@@ -29,6 +29,10 @@ use crate::deflate::{InflateError, InflateLimits, LEVEL_DEFAULT};
 use crate::sasl::{NoSasl, SaslLayer};
 use crate::trace::Trace;
 
+/// Bytes given to the machine at once while the peer has not logged in, so that a login is seen before what was sent
+/// behind it counts against the limit for strangers.
+const STRANGER_BYTES: usize = 4096;
+
 /// How long a closed connection waits for the peer to close too, so that our last line is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -151,6 +155,11 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
         grace_ends: None,
         active_at: Instant::now(),
         read_error: None,
+        input_bytes_max: if options.trusted {
+            usize::MAX
+        } else {
+            STRANGER_BYTES
+        },
         options,
         observe,
     };
@@ -237,6 +246,7 @@ struct Connection<M, S, O> {
     grace_ends: Option<Instant>,
     active_at: Instant,
     read_error: Option<io::Error>,
+    input_bytes_max: usize,
     options: Options,
     observe: O,
 }
@@ -279,6 +289,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 Event::Sasl(reply) => {
                     if matches!(reply, SaslReply::Success { .. }) {
                         self.wire.trust();
+                        self.input_bytes_max = usize::MAX;
                     }
                     Input::Sasl(reply)
                 }
@@ -332,7 +343,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         if self.worker.is_full() {
             return Ok(false);
         }
-        if let Some(bytes) = self.wire.next_input(now())? {
+        if let Some(bytes) = self.wire.next_input(now(), self.input_bytes_max)? {
             self.machine.handle(now(), Input::Bytes(bytes));
             return Ok(true);
         }

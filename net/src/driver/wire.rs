@@ -109,20 +109,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
     }
 
-    /// Plain bytes for the machine, if some are here.
+    /// Plain bytes for the machine, if some are here; at most `bytes_max` of those that are not deflated.
     ///
     /// # Errors
     /// Those of inflating; the connection cannot go on.
-    pub(super) fn next_input(&mut self, now: Now) -> Result<Option<Bytes>, InflateError> {
+    pub(super) fn next_input(&mut self, now: Now, bytes_max: usize) -> Result<Option<Bytes>, InflateError> {
         let input = loop {
             if let Some(inflater) = &mut self.inflater
                 && let Some(piece) = inflater.next_piece()?
             {
                 break Some(piece);
             }
-            let Some(bytes) = self.inbox.pop_front() else {
+            let Some(mut bytes) = self.inbox.pop_front() else {
                 break None;
             };
+            if self.inflater.is_none() && bytes.len() > bytes_max {
+                self.inbox.push_front(bytes.split_off(bytes_max));
+            }
             self.inbox_bytes -= bytes.len();
             match &mut self.inflater {
                 Some(inflater) => inflater.push(bytes),
