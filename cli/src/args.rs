@@ -59,8 +59,10 @@ pub enum Command {
     Import(ImportArgs),
     /// Writes a user's mail as Maildir++, with flags, keywords and times.
     ///
-    /// Messages are written byte for byte. Keywords are in dovecot-keywords files; UIDs in dovecot-uidlist files;
-    /// subscribed mailboxes in the file subscriptions. Deleted mailboxes are left out.
+    /// Messages are written byte for byte. In each folder dovecot-keywords names the keywords of the letters a to z in
+    /// file names, mailtwin-keywords has those beyond the 26th (a line FILE TAB KEYWORD ... a message), dovecot-uidlist
+    /// the UIDs; the file subscriptions names the subscribed mailboxes. Import reads all of them, UIDs for their order
+    /// only. Deleted mailboxes are left out.
     Export(ExportArgs),
     /// Checks everything stored: hashes every byte again, recomputes every CRC, follows every reference.
     Verify {

@@ -277,6 +277,7 @@ fn nothing_leaves_the_folder() {
         b"user.jane.cur",
         b"user.jane.tmp/../evil",
     ];
+    let mut tried = 0;
     for name in names {
         let place = tempfile::TempDir::new().expect("a folder");
         let store = SqliteStore::open(place.path().join("store"), Options::default()).expect("opened");
@@ -298,6 +299,7 @@ fn nothing_leaves_the_folder() {
         if access.transaction(scope, |_| Ok((changes.to_vec(), ()))).is_err() {
             continue;
         }
+        tried += 1;
         drop(access);
         let mut before = Vec::new();
         all_below(place.path(), &mut before);
@@ -330,6 +332,11 @@ fn nothing_leaves_the_folder() {
             assert!(known || inside, "{} made {}", name.escape_ascii(), path.display());
         }
     }
+    assert_eq!(
+        tried,
+        names.len(),
+        "the store took all names, so that the export had to cope"
+    );
 }
 
 #[test]

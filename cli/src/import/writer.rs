@@ -213,7 +213,7 @@ fn usable(flags: Flags) -> Flags {
     }
 }
 
-/// A new identity: 24 random lower-case letters and digits, the form every Cyrus takes.
+/// A new identity: 24 random lower-case letters and digits, the form every Cyrus takes. [CS-NAME-6]
 pub fn new_uniqueid() -> Result<Text> {
     const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     let mut id = Vec::with_capacity(24);

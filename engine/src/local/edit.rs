@@ -27,7 +27,7 @@ pub struct Incoming {
 /// Changes to the messages of one mailbox, gathered until [`MailboxEdit::finish`].
 ///
 /// Every changed record gets a modseq of its own. CRCs are kept change by change: the old record is taken out, the new
-/// one put in.
+/// one put in. [CS-CRC-10]
 #[derive(Clone, PartialEq, Debug)]
 pub struct MailboxEdit {
     moment: Moment,
@@ -59,7 +59,7 @@ impl MailboxEdit {
     }
 
     /// Appends a message and answers with its UID. The record carries the virtual annotations that an index of
-    /// Cyrus has for a message of that age: thread id, save date, modseq of creation. [CS-MBOX]
+    /// Cyrus has for a message of that age: thread id, save date, modseq of creation. [CS-MBOX-8]
     ///
     /// # Errors
     /// [`LocalError::BadKeyword`], [`LocalError::TooManyKeywords`], [`LocalError::UidsUsedUp`],

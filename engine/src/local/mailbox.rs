@@ -13,7 +13,7 @@ use crate::ticket::Change;
 pub struct NewMailbox {
     /// Internal name.
     pub name: Text,
-    /// Its identity: 24 lower-case alphanumerics or a UUID, never used before.
+    /// Its identity: 24 lower-case letters and digits or a UUID, never used before. [CS-NAME-6]
     pub uniqueid: Text,
     /// Partition label.
     pub partition: Text,
@@ -21,7 +21,7 @@ pub struct NewMailbox {
     pub acl: Option<Text>,
 }
 
-/// All rights for the owner of the mailbox of this name; empty for one of nobody. [CS-MBOX]
+/// All rights for the owner of the mailbox of this name; empty for one of nobody.
 pub fn default_acl(name: &[u8]) -> Text {
     owner(name).map_or(Text::EMPTY, |user| {
         let mut acl = user.into_bytes();
