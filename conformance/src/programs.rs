@@ -139,17 +139,23 @@ mailtwin_socket_mode: 0666
             .args(["passwd", ADMIN])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .map_err(Error::io("starting mailtwin passwd"))?;
         if let Some(mut stdin) = child.stdin.take() {
             writeln!(stdin, "{PASSWORD}").map_err(Error::io("writing to mailtwin passwd"))?;
         }
-        let status = child.wait().map_err(Error::io("waiting for mailtwin passwd"))?;
-        if status.success() {
-            Ok(())
-        } else {
-            Err(Error::Process(format!("mailtwin passwd: {status}")))
+        let output = child
+            .wait_with_output()
+            .map_err(Error::io("waiting for mailtwin passwd"))?;
+        if output.status.success() {
+            return Ok(());
         }
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Error::Process(format!(
+            "mailtwin passwd: {}\n{said}",
+            output.status
+        )))
     }
 
     /// Everything's folder.

@@ -128,7 +128,7 @@ fn our_server_refuses_every_invalid_line_and_goes_on() -> Outcome {
     if !programs::usable("vectors_invalid") {
         return Ok(());
     }
-    let mut twin = Twin::tcp("twin", &[])?;
+    let mut twin = Twin::unix("twin", &[])?;
     twin.start()?;
     let mut wrong = Vec::new();
     for vector in vectors::lines("vectors/grammar-invalid.jsonl")? {
@@ -166,7 +166,7 @@ fn our_server_reads_every_valid_line() -> Outcome {
     if !programs::usable("vectors_valid") {
         return Ok(());
     }
-    let mut twin = Twin::tcp("twin", &[])?;
+    let mut twin = Twin::unix("twin", &[])?;
     twin.start()?;
     let mut wrong = Vec::new();
     for vector in vectors::lines("vectors/grammar-valid.jsonl")?
