@@ -6,7 +6,9 @@ const CYRUS: &str = "cyrus-imapd cyrus-replication cyrus-common cyrus-admin sasl
 
 /// Whether the runs against real Cyrus can happen, or why not.
 pub fn cyrus() -> Result<(), String> {
-    if step::succeeds("test -x /usr/sbin/cyrmaster && test -x /usr/lib/cyrus/bin/sync_client && which saslpasswd2") {
+    if step::succeeds(
+        "test -x /usr/sbin/cyrmaster && test -x /usr/lib/cyrus/bin/sync_client && which saslpasswd2",
+    ) {
         return root();
     }
     if !step::succeeds("test -f /etc/debian_version && which apt-get") {
@@ -35,5 +37,10 @@ fn root() -> Result<(), String> {
 /// Makes `cargo nextest` available.
 pub fn nextest() -> bool {
     step::succeeds("cargo nextest --version")
-        || step::run("install cargo-nextest", "cargo install cargo-nextest --locked", &[]).ok
+        || step::run(
+            "install cargo-nextest",
+            "cargo install cargo-nextest --locked",
+            &[],
+        )
+        .ok
 }

@@ -28,7 +28,10 @@ pub fn run(title: &str, command: &str, environment: &[(&str, &str)]) -> Finished
         Ok(child) => child,
         Err(error) => {
             println!("   cannot start it: {error}");
-            return Finished { ok: false, output: String::new() };
+            return Finished {
+                ok: false,
+                output: String::new(),
+            };
         }
     };
     let mut output = String::new();
@@ -41,7 +44,11 @@ pub fn run(title: &str, command: &str, environment: &[(&str, &str)]) -> Finished
         }
     }
     let ok = child.wait().is_ok_and(|status| status.success());
-    println!("   {} in {:.0} s", if ok { "done" } else { "FAILED" }, started.elapsed().as_secs_f64());
+    println!(
+        "   {} in {:.0} s",
+        if ok { "done" } else { "FAILED" },
+        started.elapsed().as_secs_f64()
+    );
     Finished { ok, output }
 }
 

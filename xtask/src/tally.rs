@@ -41,7 +41,11 @@ impl Tally {
 
 fn number_before(text: &str, word: &str) -> u64 {
     let Some(at) = text.find(word) else { return 0 };
-    let digits = text[..at].chars().rev().take_while(char::is_ascii_digit).collect::<Vec<_>>();
+    let digits = text[..at]
+        .chars()
+        .rev()
+        .take_while(char::is_ascii_digit)
+        .collect::<Vec<_>>();
     digits.into_iter().rev().collect::<String>().parse().unwrap_or(0)
 }
 
@@ -63,23 +67,57 @@ mod tests {
     #[test]
     fn nextest_and_libtest_summaries_are_read() {
         let mut tally = Tally::default();
-        tally.tests("     Summary [   1.234s] 12 tests run: 11 passed (1 slow), 1 failed, 3 skipped\n", false);
-        assert_eq!(tally, Tally { passed: 11, failed: 1, skipped: 3 });
-        tally.tests("test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out\n", true);
-        assert_eq!(tally, Tally { passed: 16, failed: 1, skipped: 5 });
+        tally.tests(
+            "     Summary [   1.234s] 12 tests run: 11 passed (1 slow), 1 failed, 3 skipped\n",
+            false,
+        );
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 11,
+                failed: 1,
+                skipped: 3
+            }
+        );
+        tally.tests(
+            "test result: ok. 5 passed; 0 failed; 2 ignored; 0 measured; 0 filtered out\n",
+            true,
+        );
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 16,
+                failed: 1,
+                skipped: 5
+            }
+        );
     }
 
     #[test]
     fn a_run_that_dies_without_a_summary_counts_as_a_failure() {
         let mut tally = Tally::default();
         tally.tests("error: could not compile\n", false);
-        assert_eq!(tally, Tally { passed: 0, failed: 1, skipped: 0 });
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 0,
+                failed: 1,
+                skipped: 0
+            }
+        );
     }
 
     #[test]
     fn colours_do_not_hide_a_summary() {
         let mut tally = Tally::default();
         tally.tests("\u{1b}[32;1m     Summary\u{1b}[0m [ 1s] \u{1b}[1m2\u{1b}[0m tests run: \u{1b}[1m2\u{1b}[0m \u{1b}[32mpassed\u{1b}[0m, \u{1b}[1m0\u{1b}[0m \u{1b}[33mskipped\u{1b}[0m\n", true);
-        assert_eq!(tally, Tally { passed: 2, failed: 0, skipped: 0 });
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 2,
+                failed: 0,
+                skipped: 0
+            }
+        );
     }
 }

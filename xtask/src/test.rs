@@ -24,10 +24,31 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
     let nextest = packages::nextest();
 
     tally.step(step::run("format", "cargo fmt --all --check", &[]).ok);
-    tally.step(step::run("lint", "cargo clippy --workspace --all-targets -- -D warnings", &[]).ok);
+    tally.step(
+        step::run(
+            "lint",
+            "cargo clippy --workspace --all-targets -- -D warnings",
+            &[],
+        )
+        .ok,
+    );
     let strict = [("RUSTDOCFLAGS", "-D warnings")];
-    tally.step(step::run("document", "cargo doc --workspace --no-deps --document-private-items", &strict).ok);
-    tally.step(step::run("build the programs", "cargo build -p server -p client -p cli", &[]).ok);
+    tally.step(
+        step::run(
+            "document",
+            "cargo doc --workspace --no-deps --document-private-items",
+            &strict,
+        )
+        .ok,
+    );
+    tally.step(
+        step::run(
+            "build the programs",
+            "cargo build -p server -p client -p cli",
+            &[],
+        )
+        .ok,
+    );
 
     if nextest {
         let all = "cargo nextest run --workspace --exclude conformance --no-fail-fast";
@@ -51,6 +72,13 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
         }
     }
 
-    println!("\n{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped);
-    if tally.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "\n{} passed, {} failed, {} skipped",
+        tally.passed, tally.failed, tally.skipped
+    );
+    if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -9,8 +9,17 @@ use std::process::Command;
 const PROTOCOL: [&str; 5] = ["bytes", "itoa", "memchr", "nom", "thiserror"];
 /// Crates `engine` may rest on besides.
 const ENGINE: [&str; 11] = [
-    "protocol", "cfg-if", "cpufeatures", "crc32fast", "sha1", "digest", "block-buffer", "crypto-common",
-    "hybrid-array", "typenum", "const-oid",
+    "protocol",
+    "cfg-if",
+    "cpufeatures",
+    "crc32fast",
+    "sha1",
+    "digest",
+    "block-buffer",
+    "crypto-common",
+    "hybrid-array",
+    "typenum",
+    "const-oid",
 ];
 /// What runs only inside the compiler.
 const COMPILE_TIME: [&str; 5] = ["thiserror-impl", "proc-macro2", "quote", "syn", "unicode-ident"];
@@ -21,19 +30,38 @@ fn root() -> PathBuf {
 
 fn tree(package: &str) -> BTreeSet<String> {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--package", package, "--edges", "normal", "--prefix", "none", "--format", "{p}"])
+        .args([
+            "tree",
+            "--package",
+            package,
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+            "--format",
+            "{p}",
+        ])
         .current_dir(root())
         .output()
         .expect("cargo runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let text = String::from_utf8_lossy(&output.stdout);
-    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+    text.lines()
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn strangers(package: &str, allowed: &[&str]) -> Vec<String> {
     tree(package)
         .into_iter()
-        .filter(|name| name != package && !allowed.contains(&name.as_str()) && !COMPILE_TIME.contains(&name.as_str()))
+        .filter(|name| {
+            name != package && !allowed.contains(&name.as_str()) && !COMPILE_TIME.contains(&name.as_str())
+        })
         .collect()
 }
 
@@ -55,8 +83,15 @@ fn the_check_sees_a_stranger() {
 
 #[test]
 fn pure_crates_do_not_reach_for_the_standard_library_s_own() {
-    const BANNED: [&str; 7] =
-        ["std::fs", "std::net", "std::io::", "std::thread", "std::time::Instant", "SystemTime", "std::env"];
+    const BANNED: [&str; 7] = [
+        "std::fs",
+        "std::net",
+        "std::io::",
+        "std::thread",
+        "std::time::Instant",
+        "SystemTime",
+        "std::env",
+    ];
     let mut found = Vec::new();
     for package in ["protocol", "engine"] {
         visit(&root().join(package).join("src"), &mut |path, text| {

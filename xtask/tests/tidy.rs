@@ -11,10 +11,16 @@ fn root() -> PathBuf {
 }
 
 fn tracked(pattern: &str) -> Vec<PathBuf> {
-    let output =
-        Command::new("git").args(["ls-files", pattern]).current_dir(root()).output().expect("git lists the files");
+    let output = Command::new("git")
+        .args(["ls-files", pattern])
+        .current_dir(root())
+        .output()
+        .expect("git lists the files");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().map(|line| root().join(line)).filter(|path| path.exists()).collect()
+    text.lines()
+        .map(|line| root().join(line))
+        .filter(|path| path.exists())
+        .collect()
 }
 
 #[test]
@@ -33,20 +39,35 @@ fn no_file_outgrows_its_idea() {
 
 #[test]
 fn nothing_is_left_unfinished() {
-    let words = [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["FIX", "ME"].concat()];
+    let words = [
+        ["to", "do!("].concat(),
+        ["unimpl", "emented!("].concat(),
+        ["FIX", "ME"].concat(),
+    ];
     let mut found = Vec::new();
     for path in tracked("*.rs") {
         let text = std::fs::read_to_string(&path).unwrap_or_default();
-        found.extend(words.iter().filter(|word| text.contains(*word)).map(|word| format!("{}: {word}", path.display())));
+        found.extend(
+            words
+                .iter()
+                .filter(|word| text.contains(*word))
+                .map(|word| format!("{}: {word}", path.display())),
+        );
     }
     assert_eq!(found, Vec::<String>::new());
 }
 
 #[test]
 fn the_pure_crates_ban_clock_and_hash_order() {
-    let bans = |package: &str| std::fs::read_to_string(root().join(package).join("clippy.toml")).unwrap_or_default();
+    let bans =
+        |package: &str| std::fs::read_to_string(root().join(package).join("clippy.toml")).unwrap_or_default();
     let protocol = bans("protocol");
-    for ban in ["Instant::now", "SystemTime::now", "HashMap::iter", "HashSet::iter"] {
+    for ban in [
+        "Instant::now",
+        "SystemTime::now",
+        "HashMap::iter",
+        "HashSet::iter",
+    ] {
         assert!(protocol.contains(ban), "{ban}");
     }
     assert_eq!(bans("engine"), protocol);
@@ -57,8 +78,15 @@ fn the_pure_crates_ban_clock_and_hash_order() {
 fn unsafe_code_is_forbidden_everywhere() {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the workspace manifest");
     assert!(manifest.contains("unsafe_code = \"forbid\""));
-    for path in tracked("*/Cargo.toml").iter().filter(|path| !path.to_string_lossy().contains("/fuzz/")) {
+    for path in tracked("*/Cargo.toml")
+        .iter()
+        .filter(|path| !path.to_string_lossy().contains("/fuzz/"))
+    {
         let text = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(text.contains("[lints]\nworkspace = true"), "{} does not take the workspace's lints", path.display());
+        assert!(
+            text.contains("[lints]\nworkspace = true"),
+            "{} does not take the workspace's lints",
+            path.display()
+        );
     }
 }
