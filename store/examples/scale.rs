@@ -127,7 +127,7 @@ fn hold(what: &str, limit_mib: u64) -> Outcome<()> {
 /// The part of the huge message from an offset on; differs everywhere.
 fn part_at(offset: u64, len: usize) -> Vec<u8> {
     (0..len as u64)
-        .map(|at| ((offset + at) * 2_654_435_761 >> 13) as u8)
+        .map(|at| (((offset + at) * 2_654_435_761) >> 13) as u8)
         .collect()
 }
 

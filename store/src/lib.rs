@@ -7,6 +7,7 @@
 //! - An unknown mailbox is [`engine::ticket::StoreError::NotFound`]; an unknown scope is an empty one.
 //! - A unique id that lives in two scopes is found in the first of them: users in byte order, then the shared scope.
 //! - [`engine::ticket::Request::Rollback`] and [`engine::ticket::Request::EndRead`] are fine when nothing is open.
+//! - A session may hold a read of one scope and write in another, but not both in the same one.
 //! - After a failed write the transaction takes no commit: it has to go back to its savepoint, or be rolled back.
 //! - A record may use any staged message, whatever partition it was announced for.
 #![forbid(unsafe_code)]

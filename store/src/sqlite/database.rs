@@ -118,6 +118,19 @@ impl Database {
         self.meta_value("scope").map(drop)
     }
 
+    /// Does several reads in one read transaction: they see one state, and take SQLite's lock once.
+    pub(crate) fn within_read<T>(&mut self, work: impl FnOnce(&mut Self) -> Outcome<T>) -> Outcome<T> {
+        if !self.conn.is_autocommit() {
+            return work(self);
+        }
+        self.run("BEGIN DEFERRED")?;
+        let done = work(self);
+        if !self.conn.is_autocommit() {
+            self.run("ROLLBACK")?;
+        }
+        done
+    }
+
     /// Opens the write transaction, waiting for the lock as long as the options say.
     pub(crate) fn begin_write(&mut self) -> Outcome<()> {
         self.next_message = None;

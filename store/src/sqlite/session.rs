@@ -128,7 +128,7 @@ impl SqliteSession {
         };
         match held {
             Some(database) => work(database).map(Some).map_err(|failure| database.fail(failure)),
-            None => self.pool.with(scope, work),
+            None => self.pool.with(scope, |database| database.within_read(work)),
         }
     }
 

@@ -340,3 +340,33 @@ pub fn moves_that_cannot_be(bench: &Bench) {
     assert_eq!(client.names(Select::User(text("jane"))), ["user.jane.m"]);
     assert_eq!(client.names(Select::User(text("joe"))), ["user.joe.m"]);
 }
+
+/// What a crash between the two commits of a move leaves behind: the mailbox is in both scopes.
+pub fn a_move_can_be_repeated(bench: &Bench) {
+    let mut client = bench.client();
+    client.stage(b"one");
+    client.stage(b"two");
+    let both = vec![record(1, 1, b"one"), record(2, 2, b"two")];
+    client.transact(
+        user("jane"),
+        vec![put_mailbox("user.jane.m", "u1"), put_records("u1", both.clone())],
+    );
+    let copied = vec![record(1, 1, b"one"), record(7, 7, b"two")];
+    client.transact(
+        user("joe"),
+        vec![put_mailbox("user.joe.m", "u1"), put_records("u1", copied)],
+    );
+    client.done(Request::ForgetStaged);
+    let target = mailbox("user.joe.m", "u1");
+    client.done(Request::MoveMailbox {
+        from: key(INBOX, "u1"),
+        to: Box::new(target),
+    });
+    assert_eq!(client.all_records(&key("user.joe", "u1")), both);
+    assert_eq!(client.names(Select::Uniqueids(vec![text("u1")])), ["user.joe.m"]);
+    assert_eq!(client.names(Select::User(text("jane"))), Vec::<String>::new());
+    assert_eq!(
+        client.message(user("joe"), guid(b"two")).as_deref(),
+        Some(&b"two"[..])
+    );
+}

@@ -70,7 +70,8 @@ on_both! {
         renaming_frees_the_name
         a_removed_mailbox_leaves_its_tombstone
         moving_a_mailbox_between_scopes
-        moves_that_cannot_be;
+        moves_that_cannot_be
+        a_move_can_be_repeated;
     records:
         records_come_back_whole
         changed_uids_follow_the_modseq
