@@ -3,7 +3,8 @@
 mod twin;
 
 use engine::master::{Compress, Ending, Job};
-use protocol::Text;
+use proptest::prelude::*;
+use protocol::{SystemFlags, Text};
 use twin::mail::Mail;
 use twin::pair::{self, master_config};
 use twin::script::{Answer, agree, converse, say};
@@ -450,4 +451,54 @@ fn an_operator_who_stops_the_run_gets_a_clean_end_at_any_point() {
         twin::sync_and_check(&master, &replica);
     }
     assert!(stopped > 10);
+}
+
+#[test]
+fn a_reply_damaged_at_any_byte_never_makes_the_master_panic_or_hang() {
+    let mut old = mail();
+    old.flag("user.jane", 1, SystemFlags::SEEN, &["work"]);
+    let mut newer = Mail::over(old.store.fork(), "r");
+    newer.append("user.jane", &["theirs"]);
+    newer.write(
+        twin::jane(),
+        engine::local::subscribe(Text::from("user.jane"), true),
+    );
+    old.append("user.jane", &["ours"]);
+    let run = |flip| {
+        let (master, replica) = (old.store.fork(), newer.store.fork());
+        let wire = pair::Wire {
+            flip,
+            ..pair::Wire::default()
+        };
+        pair::connect(
+            master_config(pair::user("jane")),
+            &master,
+            &replica,
+            "mailtwin 0.1.0",
+            wire,
+        )
+    };
+    let whole = run(None);
+    assert_eq!(whole.progress.ended, Some(Ending::Done));
+    assert!(whole.heard > 1000, "a full compare is among it");
+    let mut unharmed = 0;
+    for at in 0..whole.heard {
+        let mask = [0x01, 0x20, 0x80][at % 3];
+        let ended = run(Some((at, mask))).progress.ended;
+        unharmed += usize::from(matches!(ended, Some(Ending::Done)));
+        assert!(ended.is_some(), "byte {at}, mask {mask}");
+    }
+    assert!(unharmed < whole.heard, "some damage has to be noticed");
+}
+
+proptest! {
+    #[test]
+    fn nonsense_ends_the_run(lines in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 1..6)) {
+        let text: Vec<u8> = lines.join(&b"\r\n"[..]);
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let run = converse(master_config(pair::user("jane")), &mail().store, BANNER, |command| {
+            if command.starts_with("APPLY CAPABILITIES") { agree(command) } else { Answer::Close(text.clone()) }
+        });
+        prop_assert!(run.progress.ended.is_some());
+    }
 }

@@ -21,6 +21,8 @@ pub struct Wire {
     pub split: u64,
     /// The master's connection ends after this many bytes to it.
     pub cut_to_master: Option<usize>,
+    /// This byte to the master arrives changed by this mask; a wire that is stuck afterwards ends.
+    pub flip: Option<(usize, u8)>,
     /// The master is asked to stop after this many bytes to it.
     pub stop_after: Option<usize>,
 }
@@ -227,13 +229,18 @@ pub fn connect(
         let left = wire.cut_to_master.map_or(usize::MAX, |cut| cut - heard);
         if !replica.sent.is_empty() && left > 0 {
             let length = pieces.next(replica.sent.len()).min(left);
-            let bytes: Vec<u8> = replica.sent.drain(..length).collect();
+            let mut bytes: Vec<u8> = replica.sent.drain(..length).collect();
+            if let Some((at, mask)) = wire.flip
+                && (heard..heard + length).contains(&at)
+            {
+                bytes[at - heard] ^= mask;
+            }
             heard += length;
             master.give(Input::Bytes(bytes.into()));
             if wire.stop_after.is_some_and(|at| heard >= at) {
                 master.give(Input::Shutdown);
             }
-        } else if !ended && (left == 0 || (replica.closed && replica.sent.is_empty())) {
+        } else if !ended && (left == 0 || replica.closed || (wire.flip.is_some() && master.sent.is_empty())) {
             ended = true;
             master.give(Input::Eof);
         } else {
