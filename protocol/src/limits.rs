@@ -21,9 +21,10 @@ pub struct Limits {
     pub list_entries_max: usize,
     /// Bytes of one atom or one quoted string. Default 131,072, as in Cyrus.
     pub word_bytes_max: usize,
-    /// Bytes of one literal. Default 16 MiB; Cyrus itself stops at 131,072.
+    /// Bytes of one literal. Default 4 MiB, for a literal is held several times over while it is understood; Cyrus itself
+    /// stops at 131,072.
     pub literal_bytes_max: u64,
-    /// Bytes of one element of a streaming list. Default 20 MiB: the largest literal and more.
+    /// Bytes of one element of a streaming list. Default 6 MiB: the largest literal and more.
     pub element_bytes_max: usize,
     /// Bytes of one file. Default 4,294,967,295, the most the protocol can name.
     pub file_bytes_max: u64,
@@ -36,8 +37,8 @@ impl Default for Limits {
             depth_max: 64,
             list_entries_max: 1 << 18,
             word_bytes_max: 131_072,
-            literal_bytes_max: 16 << 20,
-            element_bytes_max: 20 << 20,
+            literal_bytes_max: 4 << 20,
+            element_bytes_max: 6 << 20,
             file_bytes_max: u64::from(u32::MAX),
         }
     }
