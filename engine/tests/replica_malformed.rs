@@ -7,81 +7,87 @@ use proptest::prelude::*;
 use store::memory::MemoryStore;
 use support::{guid, keys, record, replica, state, upload};
 
+const BADP: &str = "NO IMAP_PROTOCOL_BAD_PARAMETERS ";
+const PARSE_GET: &str = "BAD IMAP_PROTOCOL_ERROR Failed to parse GET line";
+const PARSE_APPLY: &str = "BAD IMAP_PROTOCOL_ERROR Failed to parse APPLY line";
+
 /// The line, and how its answer begins. Where Cyrus hangs or dies there is an answer here.
+const ROWS: &[(&str, &str)] = &[
+    ("GET", PARSE_GET),
+    ("GET ", PARSE_GET),
+    ("GET FOO", PARSE_GET),
+    ("GET USER", PARSE_GET),
+    ("GET USER a b", PARSE_GET),
+    ("GET USER a ", PARSE_GET),
+    ("GET USER a\"b", PARSE_GET),
+    ("GET USER a(b", PARSE_GET),
+    ("GET USER )", PARSE_GET),
+    ("GET USER \"a", PARSE_GET),
+    ("GET MAILBOXES (a b", PARSE_GET),
+    ("GET (USER user1)", PARSE_GET),
+    ("GET FOO bar", "NO IMAP_PROTOCOL_ERROR unknown keyword"),
+    ("GET USER ()", BADP),
+    ("GET USER NIL", BADP),
+    ("GET USER \"\"", "OK success"),
+    ("GET USER (user1)", BADP),
+    ("GET USER %(A b)", BADP),
+    ("GET MAILBOXES (NIL)", "OK success"),
+    ("GET MAILBOXES (())", "OK success"),
+    ("GET UNIQUEIDS (unknown)", "OK success"),
+    ("GET META ()", BADP),
+    ("GET QUOTA ()", BADP),
+    ("GET ANNOTATION ()", BADP),
+    ("GET FULLMAILBOX ()", BADP),
+    (
+        "GET FETCH_SIEVE %(USERID jane FILENAME x)",
+        "NO IMAP_MAILBOX_NONEXISTENT ",
+    ),
+    ("GET FETCH ()", BADP),
+    ("APPLY", PARSE_APPLY),
+    ("APPLY MESSAGE x", "OK success"),
+    ("APPLY MESSAGE (%{default abcd 3}\r\nabc)", PARSE_APPLY),
+    ("APPLY RESERVE %(PARTITION NIL MBOXNAME () GUID ())", BADP),
+    ("APPLY RESERVE %(PARTITION default MBOXNAME () GUID (xyz))", BADP),
+    ("APPLY RESERVE ()", BADP),
+    ("APPLY CAPABILITIES (NIL)", "* ENABLED ()\nOK success"),
+    ("APPLY CAPABILITIES ()", "* ENABLED ()\nOK success"),
+    (
+        "APPLY SEEN %(USERID NIL UNIQUEID a LASTREAD 1 LASTUID 1 LASTCHANGE 1 SEENUIDS 1)",
+        BADP,
+    ),
+    ("APPLY SEEN NIL", BADP),
+    ("APPLY UNQUOTA ()", BADP),
+    ("APPLY UNMAILBOX ()", BADP),
+    ("APPLY UNUSER ()", BADP),
+    ("APPLY SUB %(MBOXNAME NIL USERID NIL)", BADP),
+    ("APPLY SIEVE ()", BADP),
+    ("APPLY UNSIEVE ()", BADP),
+    ("APPLY ACTIVATE_SIEVE ()", BADP),
+    ("APPLY UNACTIVATE_SIEVE ()", BADP),
+    ("APPLY QUOTA ()", BADP),
+    ("APPLY RENAME ()", BADP),
+    ("APPLY EXPUNGE ()", BADP),
+    ("APPLY ANNOTATION ()", BADP),
+    ("APPLY UNANNOTATION ()", BADP),
+    ("APPLY MAILBOX ()", BADP),
+    ("APPLY MAILBOX NIL", BADP),
+    ("APPLY MAILBOX %()", BADP),
+    ("RESTORE MAILBOX %(MBOXNAME user.jane)", BADP),
+    ("RESTORE MAILBOX ()", BADP),
+    ("XYZZY", "BAD IMAP_PROTOCOL_ERROR Unrecognized command"),
+    ("", "BAD Null command"),
+    ("NOOP x", "BAD Unexpected extra arguments to Noop"),
+    ("AUTHENTICATE", "BAD Missing required argument to Authenticate"),
+    ("COMPRESS", "BAD Missing required argument to Compress"),
+];
+
+/// The rows, and those that hold GUIDs and whole lines.
 fn table() -> Vec<(String, &'static str)> {
-    let badp = "NO IMAP_PROTOCOL_BAD_PARAMETERS ";
-    let parse_get = "BAD IMAP_PROTOCOL_ERROR Failed to parse GET line";
-    let parse_apply = "BAD IMAP_PROTOCOL_ERROR Failed to parse APPLY line";
     let keys = keys("user.jane", "id1", 0, 1);
-    let rows: Vec<(&str, &'static str)> = vec![
-        ("GET", parse_get),
-        ("GET ", parse_get),
-        ("GET FOO", parse_get),
-        ("GET USER", parse_get),
-        ("GET USER a b", parse_get),
-        ("GET USER a ", parse_get),
-        ("GET USER a\"b", parse_get),
-        ("GET USER a(b", parse_get),
-        ("GET USER )", parse_get),
-        ("GET USER \"a", parse_get),
-        ("GET MAILBOXES (a b", parse_get),
-        ("GET (USER user1)", parse_get),
-        ("GET FOO bar", "NO IMAP_PROTOCOL_ERROR unknown keyword"),
-        ("GET USER ()", badp),
-        ("GET USER NIL", badp),
-        ("GET USER \"\"", "OK success"),
-        ("GET USER (user1)", badp),
-        ("GET USER %(A b)", badp),
-        ("GET MAILBOXES (NIL)", "OK success"),
-        ("GET MAILBOXES (())", "OK success"),
-        ("GET UNIQUEIDS (unknown)", "OK success"),
-        ("GET META ()", badp),
-        ("GET QUOTA ()", badp),
-        ("GET ANNOTATION ()", badp),
-        ("GET FULLMAILBOX ()", badp),
-        (
-            "GET FETCH_SIEVE %(USERID jane FILENAME x)",
-            "NO IMAP_MAILBOX_NONEXISTENT ",
-        ),
-        ("GET FETCH ()", badp),
-        ("APPLY", parse_apply),
-        ("APPLY MESSAGE x", "OK success"),
-        ("APPLY MESSAGE (%{default abcd 3}\r\nabc)", parse_apply),
-        ("APPLY RESERVE %(PARTITION NIL MBOXNAME () GUID ())", badp),
-        ("APPLY RESERVE %(PARTITION default MBOXNAME () GUID (xyz))", badp),
-        ("APPLY RESERVE ()", badp),
-        ("APPLY CAPABILITIES (NIL)", "* ENABLED ()\nOK success"),
-        ("APPLY CAPABILITIES ()", "* ENABLED ()\nOK success"),
-        (
-            "APPLY SEEN %(USERID NIL UNIQUEID a LASTREAD 1 LASTUID 1 LASTCHANGE 1 SEENUIDS 1)",
-            badp,
-        ),
-        ("APPLY SEEN NIL", badp),
-        ("APPLY UNQUOTA ()", badp),
-        ("APPLY UNMAILBOX ()", badp),
-        ("APPLY UNUSER ()", badp),
-        ("APPLY SUB %(MBOXNAME NIL USERID NIL)", badp),
-        ("APPLY SIEVE ()", badp),
-        ("APPLY UNSIEVE ()", badp),
-        ("APPLY ACTIVATE_SIEVE ()", badp),
-        ("APPLY UNACTIVATE_SIEVE ()", badp),
-        ("APPLY QUOTA ()", badp),
-        ("APPLY RENAME ()", badp),
-        ("APPLY EXPUNGE ()", badp),
-        ("APPLY ANNOTATION ()", badp),
-        ("APPLY UNANNOTATION ()", badp),
-        ("APPLY MAILBOX ()", badp),
-        ("APPLY MAILBOX NIL", badp),
-        ("APPLY MAILBOX %()", badp),
-        ("RESTORE MAILBOX %(MBOXNAME user.jane)", badp),
-        ("RESTORE MAILBOX ()", badp),
-        ("XYZZY", "BAD IMAP_PROTOCOL_ERROR Unrecognized command"),
-        ("", "BAD Null command"),
-        ("NOOP x", "BAD Unexpected extra arguments to Noop"),
-        ("AUTHENTICATE", "BAD Missing required argument to Authenticate"),
-        ("COMPRESS", "BAD Missing required argument to Compress"),
-    ];
-    let mut table: Vec<(String, &'static str)> = rows.into_iter().map(|(l, a)| (l.to_owned(), a)).collect();
+    let mut table: Vec<(String, &'static str)> = ROWS
+        .iter()
+        .map(|(line, answer)| ((*line).to_owned(), *answer))
+        .collect();
     table.push((
         format!("APPLY MESSAGE (%{{nowhere {} 3}}\r\nabc)", guid(b"abc")),
         "NO unknown partition nowhere",
@@ -90,10 +96,10 @@ fn table() -> Vec<(String, &'static str)> {
         format!("APPLY MAILBOX %(MBOXTYPE ? {keys} RECORD ())"),
         "NO MBOXTYPE has the unknown letter ?",
     ));
-    table.push((format!("APPLY MAILBOX %({keys} RECORD (%(UID 1)))"), badp));
+    table.push((format!("APPLY MAILBOX %({keys} RECORD (%(UID 1)))"), BADP));
     table.push((
         format!("APPLY MAILBOX %({keys} RECORD (%(UID 1 MODSEQ 1"),
-        parse_apply,
+        PARSE_APPLY,
     ));
     table
 }
