@@ -319,6 +319,22 @@ fn answers_are_not_held_back_by_an_upload_that_stalls() {
     assert_eq!(driver.take(), "OK success\n");
 }
 
+/// [CS-CONN-26]
+#[test]
+fn a_shutdown_does_not_wait_for_all_that_was_pipelined() {
+    let mut driver = replica(&MemoryStore::new());
+    let lines: Vec<String> = (0..10)
+        .map(|i| format!("APPLY SUB %(MBOXNAME user.jane.{i} USERID jane)"))
+        .collect();
+    driver
+        .machine
+        .handle(NOW, Input::Bytes(Bytes::from(bytes(&lines))));
+    driver.poll();
+    driver.input(Input::Shutdown);
+    assert_eq!(driver.take(), "OK success\nBYE shutting down\n");
+    assert!(driver.closed);
+}
+
 /// What is refused, and what finds nothing to do, makes no database for a user who does not exist.
 #[test]
 fn no_database_for_nobody() {
