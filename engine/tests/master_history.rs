@@ -5,7 +5,7 @@ mod twin;
 
 use engine::flow::{Input, Now, Output};
 use engine::local;
-use engine::master::{Ending, Master};
+use engine::master::{Ending, Master, Progress};
 use engine::name::Scope;
 use engine::ticket::{Change, Reply, Request, Session, StoreError};
 use proptest::prelude::*;
@@ -156,33 +156,128 @@ impl Session for Failing<'_> {
 }
 
 /// A master whose store fails at one ticket, against a server that agrees to everything.
-fn run_with_failure(mail: &Mail, at: usize) -> (engine::master::Progress, bool) {
+fn run_with_failure(mail: &Mail, at: usize) -> (Progress, bool) {
     let mut session = mail.store.session();
     let mut failing = Failing {
         inner: &mut session,
         left: at,
     };
+    let (progress, _) = run_over(&mut failing, "mailtwin 0.1.0");
+    (progress, failing.left > usize::MAX / 2)
+}
+
+/// A master over the session; its counters, and what it said.
+fn run_over(session: &mut dyn Session, version: &str) -> (Progress, Vec<String>) {
     let mut master = Master::new(pair::master_config(pair::user("jane")));
     let mut server = twin::script::Listener::default();
+    let mut said = Vec::new();
     let now = Now(2_000_000_000);
-    master.handle(now, Input::Bytes("* OK a.example.org mailtwin 0.1.0\r\n".into()));
+    master.handle(
+        now,
+        Input::Bytes(format!("* OK a.example.org {version}\r\n").into()),
+    );
     loop {
         match master.poll() {
             Output::Send(bytes) => server.hear(bytes),
             Output::Store(ticket, request) => {
-                let answer = failing.execute(request);
+                let answer = session.execute(request);
                 master.handle(now, Input::Stored(ticket, answer));
             }
             Output::Wait(_) => match server.next() {
-                Some(command) => match twin::script::agree(&command) {
-                    twin::script::Answer::Say(text) => master.handle(now, Input::Bytes(text.into())),
-                    twin::script::Answer::Close(_) => unreachable!("it agrees to all"),
-                },
+                Some(command) => {
+                    match twin::script::agree(&command) {
+                        twin::script::Answer::Say(text) => master.handle(now, Input::Bytes(text.into())),
+                        twin::script::Answer::Close(_) => unreachable!("it agrees to all"),
+                    }
+                    said.push(command);
+                }
                 None => master.handle(now, Input::Eof),
             },
-            Output::Closed => return (master.progress(), failing.left > usize::MAX / 2),
+            Output::Closed => return (master.progress(), said),
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// Gives out messages with their first byte changed, or fails behind the first piece of a large one.
+struct Damaging<'a> {
+    inner: &'a mut dyn Session,
+    pieces_only: bool,
+    fails: bool,
+}
+
+impl Session for Damaging<'_> {
+    fn execute(&mut self, request: Request) -> Result<Reply, StoreError> {
+        let alter = |data: &[u8]| {
+            let mut data = data.to_vec();
+            data.iter_mut().take(1).for_each(|byte| *byte ^= 1);
+            data.into()
+        };
+        let offset = if let Request::ReadMessage { offset, .. } = &request {
+            *offset
+        } else {
+            0
+        };
+        if offset > 0 && self.fails {
+            return Err(StoreError::Io {
+                path: "x.db".to_owned(),
+                detail: "a bad sector".to_owned(),
+            });
+        }
+        match self.inner.execute(request)? {
+            Reply::Messages(all) if !self.pieces_only => Ok(Reply::Messages(
+                all.iter().map(|one| one.as_deref().map(alter)).collect(),
+            )),
+            Reply::Bytes { size, data } if !self.fails && offset == 0 => Ok(Reply::Bytes {
+                size,
+                data: alter(&data),
+            }),
+            other => Ok(other),
+        }
+    }
+}
+
+#[test]
+fn a_message_damaged_here_is_never_named_to_cyrus() {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane", "user.jane.a", "user.jane.b"]);
+    let large = "x".repeat(3 << 20);
+    mail.append("user.jane.a", &["one", "two"]);
+    mail.append("user.jane.b", &[&large]);
+    for (pieces_only, fails, damaged) in [(false, false, 2), (true, false, 1), (true, true, 1)] {
+        let mut session = mail.store.session();
+        let mut damaging = Damaging {
+            inner: &mut session,
+            pieces_only,
+            fails,
+        };
+        let (progress, said) = run_over(&mut damaging, "Cyrus sync server 3.6.1");
+        assert_eq!(progress.ended, Some(Ending::SomeFailed));
+        let named: Vec<&String> = said
+            .iter()
+            .filter(|said| said.starts_with("APPLY MAILBOX"))
+            .collect();
+        assert_eq!(named.len(), 3 - damaged, "{named:?}");
+        assert!(
+            !named
+                .iter()
+                .any(|said| said.starts_with("APPLY MAILBOX user.jane.b")),
+            "{named:?}"
+        );
+        let reason = &progress.failures[0].reason;
+        assert!(
+            reason.contains(if fails { "a bad sector" } else { "mailtwin verify" }),
+            "{reason}"
+        );
+        assert_eq!(
+            said.last().map(String::as_str),
+            Some("EXIT"),
+            "the connection stays in step"
+        );
+        // What is wrong and staged is forgotten before anything else could name it.
+        let restart = said.iter().position(|said| said == "RESTART");
+        let upload = said.iter().position(|said| said.starts_with("APPLY MESSAGE"));
+        assert!(upload < restart || !pieces_only, "{said:?}");
     }
 }
 

@@ -10,11 +10,12 @@ use protocol::command::{Apply, Command, FileHead, Reserve, Streaming};
 use protocol::decode::ReplyDecoder;
 use protocol::response::Data;
 use protocol::{Guid, Record, Text};
+use sha1::{Digest, Sha1};
 
 use super::ask::RecordReader;
+use super::folders::Batch;
 use super::run::{Run, Tried, Trouble};
 use super::wire::Sent;
-use super::{Ending, folders::Batch};
 use crate::flow::StoreCall;
 use crate::model::Mailbox;
 use crate::name::Scope;
@@ -74,6 +75,11 @@ impl Uploads {
     pub(super) fn doubt(&mut self) {
         self.staged.clear();
         self.doubts += 1;
+    }
+
+    /// Something wrong is staged, which has to go at the next occasion.
+    fn spoil(&mut self) {
+        self.bytes = self.bytes.max(STAGED_BYTES_MAX);
     }
 
     /// How often [`Uploads::doubt`] was called.
@@ -227,9 +233,7 @@ impl Run {
     }
 
     fn end_upload(&mut self, result: Tried<()>, sent: Vec<Sent>) -> Tried<Vec<Sent>> {
-        if !self.uploads.torn {
-            self.close_block();
-        }
+        self.close_block();
         match result {
             Ok(()) => Ok(sent),
             Err(why) => {
@@ -295,12 +299,7 @@ impl Run {
         let first = wants.pop_front()?;
         let scope = source.scope.clone();
         if first.size > WHOLE_BYTES_MAX {
-            let call = self.port.store(Request::ReadMessage {
-                scope,
-                guid: first.guid,
-                offset: 0,
-                len_max: PIECE_BYTES,
-            });
+            let call = self.read_piece(source, &first, 0);
             return Some(Read {
                 wants: vec![first],
                 whole: false,
@@ -357,6 +356,11 @@ impl Run {
             if bytes.len() as u64 != want.size {
                 return Err(damaged(source, &want, bytes.len() as u64));
             }
+            if let Some(hash) = self.hash_for_peer()
+                && Guid::from_bytes(hash.chain_update(&bytes).finalize().into()) != want.guid
+            {
+                return Err(altered(source, &want));
+            }
             self.open_file(source, &want, sent).await?;
             if bytes.len() <= COPY_BYTES_MAX {
                 self.port.encode(|encoder| encoder.raw(&bytes));
@@ -375,47 +379,72 @@ impl Run {
         let Some(want) = read.wants.into_iter().next() else {
             return Ok(());
         };
-        let mut call = read.call;
+        let (size, first) = match piece(read.call.await) {
+            Err(StoreError::NotFound { .. }) => return Err(lost(source, &want)),
+            other => other?,
+        };
+        if size != want.size || first.is_empty() {
+            return Err(damaged(source, &want, size));
+        }
+        self.open_file(source, &want, sent).await?;
+        let mut hash = self.hash_for_peer();
         let mut offset = 0;
-        while offset < want.size {
-            let (size, data) = match call.await {
-                Ok(Reply::Bytes { size, data }) => (size, data),
-                Ok(_) => return Err(self.tear("an answer of another kind than bytes".to_owned())),
-                Err(StoreError::NotFound { .. }) if offset == 0 => return Err(lost(source, &want)),
-                Err(error) if offset == 0 => return Err(error.into()),
-                Err(error) => return Err(self.tear(error.to_string())),
-            };
-            if size != want.size && offset == 0 {
-                return Err(damaged(source, &want, size));
-            }
-            if data.is_empty() || data.len() as u64 > want.size - offset {
-                let reason = damaged(source, &want, offset + data.len() as u64);
-                return Err(if offset == 0 {
-                    reason
-                } else {
-                    self.tear(format!("{reason:?}"))
-                });
-            }
-            if offset == 0 {
-                self.open_file(source, &want, sent).await?;
-            }
+        let mut data = first;
+        loop {
             offset += data.len() as u64;
-            call = self.port.store(Request::ReadMessage {
-                scope: source.scope.clone(),
-                guid: want.guid,
-                offset,
-                len_max: PIECE_BYTES,
-            });
+            let ahead = (offset < want.size).then(|| self.read_piece(source, &want, offset));
+            if let Some(hash) = &mut hash {
+                hash.update(&data);
+            }
             self.port.send_bytes(data);
             self.wire.room().await?;
+            let Some(call) = ahead else { break };
+            data = match piece(call.await) {
+                Ok((_, data)) if !data.is_empty() && data.len() as u64 <= want.size - offset => data,
+                Ok(_) => {
+                    return self
+                        .give_up_file(&want, offset, damaged(source, &want, offset))
+                        .await;
+                }
+                Err(error) => return self.give_up_file(&want, offset, error.into()).await,
+            };
         }
-        self.end_file(&want).await
+        self.end_file(&want).await?;
+        if hash.is_some_and(|hash| Guid::from_bytes(hash.finalize().into()) != want.guid) {
+            self.uploads.spoil();
+            return Err(altered(source, &want));
+        }
+        Ok(())
     }
 
-    /// A file that cannot be completed leaves the replica waiting for its rest: only closing helps.
-    fn tear(&mut self, reason: String) -> Trouble {
-        self.uploads.torn = true;
-        Trouble::Halt(Ending::Storage(reason))
+    fn read_piece(&self, source: &Source, want: &Want, offset: u64) -> StoreCall<ReplyDecoder> {
+        self.port.store(Request::ReadMessage {
+            scope: source.scope.clone(),
+            guid: want.guid,
+            offset,
+            len_max: PIECE_BYTES,
+        })
+    }
+
+    /// Our own replica verifies what it gets. Cyrus does so only when the message is named, and then aborts: it must
+    /// never get to name a wrong one.
+    fn hash_for_peer(&self) -> Option<Sha1> {
+        (!self.peer.is_mailtwin()).then(Sha1::new)
+    }
+
+    /// Completes a file that cannot be read on with zeros, so that the connection stays in step, and has the replica
+    /// forget it.
+    async fn give_up_file(&mut self, want: &Want, sent: u64, why: Trouble) -> Tried<()> {
+        let zeros = Bytes::from_static(&[0; 4096]);
+        let mut left = want.size - sent;
+        while left > 0 {
+            let some = left.min(zeros.len() as u64);
+            self.port.send_bytes(zeros.slice(..some as usize));
+            left -= some;
+            self.wire.room().await?;
+        }
+        self.uploads.spoil();
+        Err(why)
     }
 
     async fn open_file(&mut self, source: &Source, want: &Want, sent: &mut Vec<Sent>) -> Tried<()> {
@@ -502,6 +531,23 @@ fn lost(source: &Source, want: &Want) -> Trouble {
         "{} UID {}: the message's bytes are missing here; run `mailtwin verify`",
         source.name, want.uid
     ))
+}
+
+fn altered(source: &Source, want: &Want) -> Trouble {
+    Trouble::Item(format!(
+        "{} UID {}: the message's bytes are not what its GUID {} says; run `mailtwin verify`",
+        source.name, want.uid, want.guid
+    ))
+}
+
+/// Size of the whole message and a piece of it.
+fn piece(answer: Result<Reply, StoreError>) -> Result<(u64, Bytes), StoreError> {
+    match answer? {
+        Reply::Bytes { size, data } => Ok((size, data)),
+        _ => Err(StoreError::Misuse {
+            what: "an answer of another kind than bytes",
+        }),
+    }
 }
 
 fn damaged(source: &Source, want: &Want, found: u64) -> Trouble {
