@@ -443,3 +443,30 @@ fn very_long_user_ids_have_files_too() {
     assert_eq!(client(&store).users(""), [id.as_str()]);
     assert_eq!(client(&store).names(Select::Uniqueids(vec![text("u1")])), [inbox]);
 }
+
+#[cfg(unix)]
+#[test]
+fn files_are_for_their_owner_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().expect("temporary directory");
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("sets");
+    let store = open(dir.path());
+    let mut session = client(&store);
+    session.transact(Scope::Shared, vec![put_mailbox("news", "n1")]);
+    session.transact(user("jane"), vec![put_mailbox("user.jane", "u1")]);
+    let files = [
+        "shared.db",
+        "shared.db-wal",
+        "locator.db",
+        "users",
+        "users/jane.db",
+        "users/jane.db-wal",
+    ];
+    for file in files {
+        let mode = fs::metadata(dir.path().join(file))
+            .expect(file)
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{file} has mode {mode:o}");
+    }
+}

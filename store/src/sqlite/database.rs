@@ -187,6 +187,9 @@ pub(crate) fn connect(
         (false, true) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         (false, false) => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
+    if create {
+        make_private(path)?;
+    }
     let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(options.busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(128);
@@ -207,6 +210,19 @@ pub(crate) fn connect(
         schema::migrate(&mut conn, application_id, migrations, path)?;
     }
     Ok(Some(conn))
+}
+
+/// Makes an empty file that only its owner may read; SQLite gives its journals the same permissions.
+fn make_private(path: &Path) -> Outcome<()> {
+    let mut file = std::fs::OpenOptions::new();
+    file.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut file, 0o600);
+    match file.open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(io_error(path, &error).into()),
+    }
 }
 
 fn is_there(path: &Path) -> Outcome<bool> {
