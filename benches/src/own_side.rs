@@ -119,5 +119,5 @@ pub fn binary(name: &str) -> Result<PathBuf> {
 
 /// Opens the store of a place.
 pub fn open(place: &Place) -> Result<store::sqlite::SqliteStore> {
-    store::sqlite::SqliteStore::open(&place.store(), Default::default()).context("cannot open the store")
+    store::sqlite::SqliteStore::open(place.store(), Default::default()).context("cannot open the store")
 }
