@@ -153,22 +153,31 @@ impl Run {
         Ok(())
     }
 
+    /// Waits for the answers to the uploads of a line that was kept back.
+    pub(super) async fn hear_uploads(&mut self, issued: &mut Issued) -> Tried<()> {
+        let Some(held) = &mut issued.held else {
+            return Ok(());
+        };
+        for sent in std::mem::take(&mut held.uploads) {
+            if let Err(refusal) = self.wire.answer(sent).await?.result {
+                self.uploads.doubt();
+                issued.refused.get_or_insert(refusal);
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the line that [`Run::issue`] kept back. Cyrus aborts at a live record whose message is not staged, so
     /// its word on the uploads comes first.
     pub(super) async fn commit(&mut self, batch: &Batch, mut issued: Issued) -> Tried<Issued> {
-        while let Some(held) = issued.held.take() {
-            let mut refused = None;
-            for sent in held.uploads {
-                if let Err(refusal) = self.wire.answer(sent).await?.result {
-                    self.uploads.doubt();
-                    refused.get_or_insert(refusal);
-                }
-            }
-            if let Some(refusal) = refused {
+        while issued.held.is_some() {
+            self.hear_uploads(&mut issued).await?;
+            if let Some(refusal) = issued.refused {
                 return Err(refusal.into());
             }
-            let mailbox = &batch.locals[issued.index];
+            let Some(held) = issued.held.take() else { break };
             if held.doubts == self.uploads.doubts() {
+                let mailbox = &batch.locals[issued.index];
                 let sent = self.send_line(mailbox, held.line, held.rows, u64::MAX).await?;
                 issued.sent.push_back(sent);
             } else {

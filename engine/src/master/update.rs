@@ -95,6 +95,10 @@ impl Run {
 
     /// Sends the lines that waited for their uploads.
     async fn send_held(&mut self, batch: &mut Batch, pipeline: &mut Pipeline) -> Tried<()> {
+        // One wait for all, then all lines at once.
+        for issued in &mut pipeline.held {
+            self.hear_uploads(issued).await?;
+        }
         while let Some(issued) = pipeline.held.pop_front() {
             let index = issued.index;
             match self.commit(batch, issued).await {
