@@ -1,5 +1,7 @@
 //! Why a run did not make everything equal, and its exit status for that (those of sysexits.h).
 
+use std::path::PathBuf;
+
 use engine::master::Ending;
 use engine::ticket::StoreError;
 use net::client::ConnectError;
@@ -24,6 +26,8 @@ pub(crate) enum Failure {
     Config(#[from] ConfigError),
     #[error("{0}")]
     Setting(String),
+    #[error("there is no store in {}; `mailtwin import` or a sync_server fills one", .0.display())]
+    NoStore(PathBuf),
     #[error("the store cannot be used: {0}")]
     Store(#[from] StoreError),
     #[error("{0}")]
@@ -37,7 +41,7 @@ impl Failure {
         match self {
             Failure::Usage(_) => USAGE,
             Failure::Config(_) | Failure::Setting(_) => CONFIG,
-            Failure::Store(_) | Failure::System(_) => IO,
+            Failure::NoStore(_) | Failure::Store(_) | Failure::System(_) => IO,
             Failure::Connect(_) => TEMPORARY,
         }
     }

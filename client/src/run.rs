@@ -53,6 +53,10 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         limits: Limits::default(),
         pipeline_bytes_max: PIPELINE_BYTES,
     };
+    if !settings.store.is_dir() {
+        // An empty store made here would replicate nothing, and call that a success.
+        return Err(Failure::NoStore(settings.store));
+    }
     let store = SqliteStore::open(&settings.store, store_options(args))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)

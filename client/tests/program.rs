@@ -21,6 +21,7 @@ fn run(folder: &Path, conf: &str, arguments: &[&str]) -> (Option<i32>, String, S
 #[test]
 fn wrong_use_is_told_with_its_exit_code() {
     let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("store")).expect("a folder");
     let store = "mailtwin_store: DIR/store\n";
     for (conf, arguments, code, said) in [
         (store, &["-u"][..], 64, "-u needs a user id"),
@@ -47,10 +48,10 @@ fn wrong_use_is_told_with_its_exit_code() {
         ),
         ("", &["-u", "jane"], 78, "there is no place for the store"),
         (
-            "mailtwin_store: DIR/imapd.conf\nsync_host: x\n",
+            "mailtwin_store: DIR/nowhere\nsync_host: x\n",
             &["-u", "jane"],
             74,
-            "the store cannot be used",
+            "there is no store in DIR/nowhere",
         ),
         (
             store,

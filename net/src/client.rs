@@ -107,7 +107,11 @@ pub async fn run(
     stop: impl Future<Output = ()> + Send + 'static,
     observe: impl FnMut(&Master),
 ) -> Result<Progress, ConnectError> {
-    let stream = connect(target).await?;
+    let mut stop = Box::pin(stop);
+    let stream = tokio::select! {
+        stream = connect(target) => stream?,
+        () = &mut stop => return Ok(Progress { ended: Some(Ending::Stopped), ..Progress::default() }),
+    };
     config.authenticate = matches!(target.peer, PeerAddress::Tcp { .. });
     let sasl = Box::new(ClientSasl::new(target.credentials.clone()));
     let options = Options {
