@@ -58,7 +58,15 @@ impl Database {
     }
 
     fn open_at(path: &Path, scope: &Scope, absent: Absent, options: &Options) -> Outcome<Option<Self>> {
-        let Some(conn) = connect(path, schema::MAIL_ID, schema::MAIL, absent, options)? else {
+        let Some(conn) = connect(
+            path,
+            schema::MAIL_ID,
+            schema::MAIL,
+            absent,
+            options,
+            Some(owner_of(scope)),
+        )?
+        else {
             return Ok(None);
         };
         let database = Database {
@@ -77,10 +85,7 @@ impl Database {
 
     /// A database remembers whose it is, so that a file under a wrong name is noticed and not served as another's mail.
     fn check_scope(&self, writable: bool) -> Outcome<()> {
-        let owner = match &self.scope {
-            Scope::User(user) => user.as_bytes(),
-            Scope::Shared => b"",
-        };
+        let owner = owner_of(&self.scope);
         let stored = self.meta_value("scope")?;
         match stored {
             Some(stored) if stored == owner => Ok(()),
@@ -170,13 +175,22 @@ impl Database {
     }
 }
 
-/// Opens a file of the store and sees that its schema is the newest one.
+/// Whose a scope's database says it is.
+fn owner_of(scope: &Scope) -> &[u8] {
+    match scope {
+        Scope::User(user) => user.as_bytes(),
+        Scope::Shared => b"",
+    }
+}
+
+/// Opens a file of the store and sees that its schema is the newest one. A new mail database is that of `owner`.
 pub(crate) fn connect(
     path: &Path,
     application_id: i32,
     migrations: &[&str],
     absent: Absent,
     options: &Options,
+    owner: Option<&[u8]>,
 ) -> Outcome<Option<Connection>> {
     let create = absent == Absent::Create && !options.read_only;
     if !create && !is_there(path)? {
@@ -188,7 +202,7 @@ pub(crate) fn connect(
         (false, false) => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
     if create && !is_there(path)? {
-        self::create(path, application_id, migrations, options)?;
+        self::create(path, application_id, migrations, options, owner)?;
     }
     let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     conn.busy_timeout(options.busy_timeout)?;
@@ -216,7 +230,13 @@ pub(crate) fn connect(
 ///
 /// It is filled under a temporary name without a single `fsync`, and synced once when it is complete: done in place,
 /// SQLite needs nine of them, which is what a first replication of many small users would wait for.
-fn create(path: &Path, application_id: i32, migrations: &[&str], options: &Options) -> Outcome<()> {
+fn create(
+    path: &Path,
+    application_id: i32,
+    migrations: &[&str],
+    options: &Options,
+    owner: Option<&[u8]>,
+) -> Outcome<()> {
     let failed = |error: &std::io::Error| Failure::Store(io_error(path, error));
     let folder = path.parent().unwrap_or(Path::new("."));
     let file = tempfile::Builder::new()
@@ -230,6 +250,9 @@ fn create(path: &Path, application_id: i32, migrations: &[&str], options: &Optio
         conn.pragma_update(None, "page_size", options.page_bytes)?;
         conn.query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))?;
         schema::migrate(&mut conn, application_id, migrations, path)?;
+        if let Some(owner) = owner {
+            conn.execute("INSERT INTO meta(key, value) VALUES('scope', ?1)", [owner])?;
+        }
         use_write_ahead_log(&conn)?;
     }
     file.as_file().sync_all().map_err(|error| failed(&error))?;

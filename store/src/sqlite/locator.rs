@@ -37,6 +37,7 @@ impl Locator {
             schema::LOCATOR,
             Absent::Create,
             &options,
+            None,
         )
         .map_err(|failure| failure.at(&path, "the locator"))?;
         Ok(Locator {

@@ -213,8 +213,15 @@ impl Inner {
 
     /// Whose a database with a cut name is, by its own word; `None` when it cannot say.
     fn owner_of(&self, path: &Path) -> Option<Text> {
-        let conn =
-            database::connect(path, schema::MAIL_ID, schema::MAIL, Absent::Tell, &self.options).ok()??;
+        let conn = database::connect(
+            path,
+            schema::MAIL_ID,
+            schema::MAIL,
+            Absent::Tell,
+            &self.options,
+            None,
+        )
+        .ok()??;
         let sql = "SELECT value FROM meta WHERE key = 'scope'";
         conn.query_row(sql, [], |row| mailbox::text(row, 0)).ok()
     }
