@@ -41,7 +41,7 @@ fn main() -> ExitCode {
 
 fn parse(arguments: &[String]) -> Option<Plan> {
     let mut plan = Plan {
-        rounds: 100,
+        kills: 100,
         seed: conformance::rng::seed(1),
         client: Client::Own,
         server: Server::Own,
@@ -53,7 +53,7 @@ fn parse(arguments: &[String]) -> Option<Plan> {
     for option in options.chunks(2) {
         let [name, value] = option else { return None };
         match name.as_str() {
-            "--rounds" => plan.rounds = value.parse().ok()?,
+            "--rounds" => plan.kills = value.parse().ok()?,
             "--seed" => plan.seed = value.parse().ok()?,
             "--client" => {
                 plan.client = match value.as_str() {
