@@ -32,8 +32,13 @@ pub struct Args {
         default_value = "/etc/imapd.conf"
     )]
     pub config: PathBuf,
-    /// Replica: HOST, HOST:PORT, [IPV6]:PORT or /PATH of a Unix socket; default is `sync_host` with `sync_port`
-    #[arg(short = 'S', long, value_name = "HOST[:PORT]")]
+    /// The replica, over the configuration's.
+    #[arg(
+        short = 'S',
+        long,
+        value_name = "HOST[:PORT]",
+        help = "Replica: HOST, HOST:PORT, [IPV6]:PORT or /PATH of a Unix socket; default is `sync_host` with `sync_port`"
+    )]
     pub server: Option<String>,
     /// Says on stderr what is done; twice: the protocol, without passwords and message bodies
     #[arg(short, long, action = ArgAction::Count)]

@@ -30,9 +30,14 @@ pub struct Args {
         default_value = "/etc/imapd.conf"
     )]
     pub config: PathBuf,
-    /// Where to listen, as often as wanted: ADDRESS:PORT, [IPV6]:PORT or unix:PATH; default is `mailtwin_listen`,
-    /// else 127.0.0.1:2005
-    #[arg(long, value_name = "ADDRESS", value_parser = ListenAddress::parse)]
+    /// Where to listen, over the configuration's.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        value_parser = ListenAddress::parse,
+        help = "Where to listen, as often as wanted: ADDRESS:PORT, [IPV6]:PORT or unix:PATH; default is \
+                `mailtwin_listen`, else 127.0.0.1:2005"
+    )]
     pub listen: Vec<ListenAddress>,
     /// Says more on stderr: connections; twice: details
     #[arg(short, long, action = ArgAction::Count)]
