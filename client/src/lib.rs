@@ -7,7 +7,7 @@ mod names;
 mod report;
 mod run;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -34,8 +34,13 @@ pub fn main() -> ExitCode {
     match run::run(&args) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {
-            eprintln!("sync_client: {error}");
+            say(format_args!("sync_client: {error}\n"));
             ExitCode::from(error.exit_code())
         }
     }
+}
+
+/// Writes to stderr; nobody listening there is no reason to end.
+fn say(text: std::fmt::Arguments<'_>) {
+    let _ = std::io::stderr().write_fmt(text);
 }

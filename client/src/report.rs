@@ -7,6 +7,8 @@ use engine::Master;
 use engine::master::Progress;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 
+use crate::say;
+
 /// Time between two looks at the counters for the bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
@@ -71,11 +73,11 @@ impl Report {
         if progress.current != self.current {
             self.current.clone_from(&progress.current);
             if !self.current.is_empty() {
-                eprintln!("{}", self.current);
+                say(format_args!("{}\n", self.current));
             }
         }
         for notice in progress.notices.iter().skip(self.notices) {
-            eprintln!("  {notice}");
+            say(format_args!("  {notice}\n"));
         }
         self.notices = self.notices.max(progress.notices.len());
     }

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::failure::{Failure, verdict};
-use crate::{names, report};
+use crate::{names, report, say};
 
 /// Bytes of messages sent ahead of the replica's answers.
 const PIPELINE_BYTES: u64 = 4 * 1024 * 1024;
@@ -36,7 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
     let job = names::job(args, settings.unix_hierarchy_separator)?;
     let mut target = target(args, &config, &settings)?;
     if args.verbose > 1 {
-        target.trace = Some(Trace::new(Arc::new(|line| eprint!("{line}"))));
+        target.trace = Some(Trace::new(Arc::new(|line| say(format_args!("{line}")))));
     }
     let wish = if args.require_compression {
         CompressWish::Required
@@ -116,18 +116,23 @@ fn store_options(args: &Args) -> Options {
 fn tell(args: &Args, progress: &Progress, elapsed: Duration) -> u8 {
     if args.verbose == 0 {
         for notice in progress.notices.iter().take(NOTICES_SHOWN) {
-            eprintln!("sync_client: note: {notice}");
+            say(format_args!("sync_client: note: {notice}\n"));
         }
         if let more @ 1.. = progress.notices.len().saturating_sub(NOTICES_SHOWN) {
-            eprintln!("sync_client: note: {more} more like these; -v shows all");
+            say(format_args!(
+                "sync_client: note: {more} more like these; -v shows all\n"
+            ));
         }
     }
     for failure in &progress.failures {
-        eprintln!("sync_client: {}: {}", failure.item, failure.reason);
+        say(format_args!(
+            "sync_client: {}: {}\n",
+            failure.item, failure.reason
+        ));
     }
     let (text, status) = verdict(progress.ended.as_ref().unwrap_or(&Ending::Stopped));
     if let Some(text) = text {
-        eprintln!("sync_client: {text}");
+        say(format_args!("sync_client: {text}\n"));
     }
     // With -A the last item is the shared mailboxes; those of -m are counted as mailboxes only.
     let shared =

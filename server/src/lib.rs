@@ -6,7 +6,7 @@ mod credentials;
 mod failure;
 mod serve;
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -27,7 +27,8 @@ pub fn main() -> ExitCode {
     match serve::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sync_server: {error}");
+            // Nobody listening on stderr changes nothing about the exit status.
+            let _ = writeln!(std::io::stderr(), "sync_server: {error}");
             ExitCode::from(error.exit_code())
         }
     }
