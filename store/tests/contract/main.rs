@@ -91,6 +91,7 @@ on_both! {
     transactions:
         nobody_sees_an_open_transaction
         savepoints_go_back_only_so_far
+        keywords_of_an_undone_change_are_forgotten
         a_failed_write_takes_no_commit
         one_writer_a_scope
         a_held_read_does_not_move

@@ -209,3 +209,36 @@ pub fn a_dropped_session_lets_go(bench: &Bench) {
     assert_eq!(two.names(Select::User(text("jane"))), Vec::<String>::new());
     two.begin(user("jane"));
 }
+
+/// Whatever a store remembers of keywords must not outlive the transaction that made them.
+pub fn keywords_of_an_undone_change_are_forgotten(bench: &Bench) {
+    let mut client = bench.client();
+    let inbox = key(INBOX, "u1");
+    let with_keywords = |uid, keywords: &[&str]| {
+        let mut record = expunged(record(uid, 1, b""));
+        record.flags.keywords = keywords.iter().map(|keyword| text(keyword)).collect();
+        record
+    };
+    client.transact(user("jane"), vec![put_mailbox(INBOX, "u1")]);
+    for undo in [Request::Rollback, Request::RollbackToSavepoint] {
+        client.begin(user("jane"));
+        client.done(Request::Savepoint);
+        let undone = with_keywords(1, &["a", "b"]);
+        client
+            .write(vec![put_records("u1", vec![undone.clone()])])
+            .expect("fine");
+        assert!(client.all_records(&inbox).contains(&undone));
+        client.done(undo.clone());
+        if undo == Request::Rollback {
+            client.begin(user("jane"));
+        }
+        let kept = vec![
+            with_keywords(2, &["c", "d"]),
+            with_keywords(3, &["b", "a", "d", "c"]),
+        ];
+        client.write(vec![put_records("u1", kept.clone())]).expect("fine");
+        client.done(Request::Commit);
+        assert_eq!(client.all_records(&inbox), kept);
+        assert_eq!(bench.client().all_records(&inbox), kept);
+    }
+}
