@@ -161,8 +161,16 @@ impl Cyrus {
 
     /// Starts the server again after [`Cyrus::kill`].
     pub fn restart(&mut self) -> Result<()> {
-        self.master = start_master(&self.directory)?;
-        self.wait_until_ready()
+        let mut tries = 0;
+        loop {
+            self.master = start_master(&self.directory)?;
+            match self.wait_until_ready() {
+                // A process that was killed may not be gone yet and still hold a lock or the port.
+                Err(_) if tries < 5 && self.master.ended().is_some() => tries += 1,
+                result => return result,
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
