@@ -414,3 +414,50 @@ async fn a_server_stopped_while_it_works_loses_nothing() {
     server.stop().await;
     assert_equal(&ours, &back);
 }
+
+/// A false server that says OK to a SCRAM login, without the proof that it knows the password too, gets no mail.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_leaves_its_proof_out_is_refused() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let address = listener.local_addr().expect("an address").to_string();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        stream
+            .write_all(b"* SASL SCRAM-SHA-256\r\n* OK false server\r\n")
+            .await
+            .expect("writes");
+        let mut heard = vec![0; 4096];
+        let n = stream.read(&mut heard).await.expect("reads");
+        assert!(heard[..n].starts_with(b"AUTHENTICATE SCRAM-SHA-256"));
+        stream
+            .write_all(b"OK Success (no protection)\r\n")
+            .await
+            .expect("writes");
+        // What comes now is the farewell.
+        let n = stream.read(&mut heard).await.expect("reads");
+        stream.write_all(b"OK Finished\r\n").await.expect("writes");
+        heard[..n].to_vec()
+    });
+    let target = Target {
+        peer: PeerAddress::parse(&address, 2005).expect("an address"),
+        credentials: Some(Credentials {
+            user: "repl".to_owned(),
+            password: Secret::new("pencil"),
+            mechanisms: Vec::new(),
+            allow_plain: true,
+        }),
+        connect_timeout: Duration::from_secs(10),
+        peer_timeout: Duration::from_secs(20),
+        trace: None,
+    };
+    let progress = sync(&target, sample().store.session(), Compress::No).await;
+    assert!(
+        matches!(&progress.ended, Some(Ending::AuthenticationFailed(text)) if text.contains("proved")),
+        "{progress:?}"
+    );
+    let rest = server.await.expect("the false server ends");
+    assert!(
+        !rest.windows(5).any(|word| word == b"APPLY"),
+        "mail was sent to it"
+    );
+}

@@ -154,7 +154,14 @@ pub(super) async fn authenticate(port: &Port<ReplyDecoder>, peer: &PeerProfile) 
                 });
             }
             Ok(ReplyEvent::Final(Final::Ok(_))) => {
-                return given_up.map_or(Ok(()), |text| Err(Ending::AuthenticationFailed(text)));
+                if let Some(text) = given_up {
+                    return Err(Ending::AuthenticationFailed(text));
+                }
+                // A server that has to prove itself too (SCRAM) could leave its proof out and just say OK.
+                return match port.sasl(SaslRequest::Abort).await {
+                    SaslReply::Failure { text } => Err(Ending::AuthenticationFailed(text)),
+                    _ => Ok(()),
+                };
             }
             Ok(ReplyEvent::Final(Final::No(_, text) | Final::Bad(text))) => {
                 let said = given_up.unwrap_or_else(|| format!("the replica refused {mechanism}: {text}"));
