@@ -10,6 +10,7 @@
 //! * [`population`] fills a server with everything replication has to carry, and then changes it.
 //! * [`compare`] collects what a server says about itself as flat facts and lists the differences.
 //! * [`programs`] starts our own programs as child processes.
+//! * [`walk`] carries random changes there and back, round after round.
 //! * [`kill`] kills our server at random moments and checks what it had promised.
 #![forbid(unsafe_code)]
 
@@ -27,5 +28,6 @@ pub mod programs;
 pub mod proxy;
 pub mod rng;
 pub mod vectors;
+pub mod walk;
 
 pub use error::{Error, Result, readable as error_text};

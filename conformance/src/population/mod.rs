@@ -8,8 +8,10 @@
 mod change;
 pub mod mail;
 mod replay;
+mod wander;
 
 pub use change::{change, rename_shared};
+pub use wander::wander;
 
 use crate::Result;
 use crate::csync::Csync;
