@@ -33,12 +33,18 @@ fn record(uid: u32) -> Record {
         uid,
         modseq: 1_000 + u64::from(uid),
         last_updated: 1_795_416_989,
-        flags: Flags { system: SystemFlags::SEEN, keywords: vec![Text::from_static(b"$Label1")] },
+        flags: Flags {
+            system: SystemFlags::SEEN,
+            keywords: vec![Text::from_static(b"$Label1")],
+        },
         internaldate: 1_577_872_800 + i64::from(uid),
         size: 12_000 + u64::from(uid),
         guid: Guid::from_bytes(guid),
         annotations: vec![
-            value(Annotation::THRID, format!("{:016x}", u64::from(uid).wrapping_mul(0x9e37_79b9_7f4a_7c15))),
+            value(
+                Annotation::THRID,
+                format!("{:016x}", u64::from(uid).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            ),
             value(Annotation::SAVEDATE, "1795416989".to_owned()),
             value(Annotation::CREATEDMODSEQ, uid.to_string()),
         ],
@@ -58,7 +64,10 @@ fn mailbox() -> Box<MailboxLine> {
 fn records_line(style: LiteralStyle) -> Bytes {
     let mut encoder = Encoder::new(style);
     match style {
-        LiteralStyle::Client => encoder.begin(&Streaming::Mailbox { line: mailbox(), local: false }),
+        LiteralStyle::Client => encoder.begin(&Streaming::Mailbox {
+            line: mailbox(),
+            local: false,
+        }),
         LiteralStyle::Server => encoder.begin_data(&StreamingData::Mailbox(mailbox())),
     }
     for uid in 1..=RECORDS {
@@ -98,7 +107,11 @@ fn files(bench: &mut Criterion) {
         let mut encoder = Encoder::new(LiteralStyle::Client);
         encoder.begin(&Streaming::Message);
         let body = vec![b'x'; size];
-        let head = FileHead { partition: Text::from_static(b"default"), guid: Guid::NULL, size: size as u64 };
+        let head = FileHead {
+            partition: Text::from_static(b"default"),
+            guid: Guid::NULL,
+            size: size as u64,
+        };
         for _ in 0..count {
             encoder.file(&head);
             encoder.raw(&body);
@@ -135,7 +148,10 @@ fn records(bench: &mut Criterion) {
     group.bench_function("encode", |b| {
         let mut encoder = Encoder::new(LiteralStyle::Client);
         b.iter(|| {
-            encoder.begin(&Streaming::Mailbox { line: mailbox(), local: false });
+            encoder.begin(&Streaming::Mailbox {
+                line: mailbox(),
+                local: false,
+            });
             for record in &all {
                 encoder.record(record);
             }
@@ -148,13 +164,17 @@ fn records(bench: &mut Criterion) {
 
 fn lines(bench: &mut Criterion) {
     let mut group = bench.benchmark_group("lines");
-    let mut reserve = b"APPLY RESERVE %(PARTITION default MBOXNAME (user.alice user.alice.Sent) GUID (".to_vec();
+    let mut reserve =
+        b"APPLY RESERVE %(PARTITION default MBOXNAME (user.alice user.alice.Sent) GUID (".to_vec();
     for uid in 1..=1_024u32 {
         reserve.extend_from_slice(&record(uid).guid.to_hex());
         reserve.push(b' ');
     }
     reserve.extend_from_slice(b"))\r\n");
-    for (name, line) in [("GET USER", &b"GET USER alice\r\n"[..]), ("RESERVE of 1024", &reserve)] {
+    for (name, line) in [
+        ("GET USER", &b"GET USER alice\r\n"[..]),
+        ("RESERVE of 1024", &reserve),
+    ] {
         let line = Bytes::copy_from_slice(line);
         group.throughput(Throughput::Bytes(line.len() as u64));
         let pieces = chunks(&line);
