@@ -1,11 +1,11 @@
 //! Filling a mailtwin store without a network: what a master has before a run.
 
 use anyhow::{Context, Result, bail};
-use engine::crc::SyncCrc;
-use engine::model::{Mailbox, MailboxKey};
+use engine::flow::Now;
+use engine::local::{self, Incoming, MailboxEdit, Moment, NewMailbox};
 use engine::name::Scope;
-use engine::ticket::{Change, Reply, Request, Select, Session, StagePart, UidSelect};
-use protocol::{Flags, Guid, MailboxOptions, Record, SystemFlags, Text};
+use engine::ticket::{Reply, Request, Select, Session, StagePart, UidSelect};
+use protocol::{Flags, Guid, SystemFlags, Text};
 use sha1::{Digest, Sha1};
 
 use crate::mail::{self, Sizes};
@@ -34,150 +34,100 @@ pub fn append_batch(
     count: u64,
     bytes_of: impl Fn(u64) -> Vec<u8>,
 ) -> Result<()> {
-    let scope = Scope::User(Text::from(user));
-    run(session, Request::Begin { scope })?;
-    let mut mailbox = inbox(session, user)?;
-    let mut records = Vec::new();
+    let mut edit = begin(session, user)?;
     for i in 0..count {
         let bytes = bytes_of(i);
-        let guid = Guid::from_bytes(Sha1::digest(&bytes).into());
-        mailbox.last_uid += 1;
-        mailbox.highestmodseq += 1;
-        let record = Record {
-            uid: mailbox.last_uid,
-            modseq: mailbox.highestmodseq,
-            last_updated: DATE,
-            flags: Flags::default(),
-            internaldate: DATE,
-            size: bytes.len() as u64,
-            guid,
-            annotations: Vec::new(),
-        };
-        mailbox.crc.toggle(&record);
-        records.push(record);
-        let partition = mailbox.partition.clone();
-        let size = bytes.len() as u64;
-        let parts = vec![
-            StagePart::Open {
-                partition,
-                guid,
-                size,
-            },
-            StagePart::Data(bytes.into()),
-            StagePart::Close,
-        ];
-        run(session, Request::Stage(parts))?;
-    }
-    let (uniqueid, partition) = (mailbox.uniqueid.clone(), mailbox.partition.clone());
-    let changes = vec![
-        Change::PutMailbox(Box::new(mailbox)),
-        Change::PutRecords {
-            uniqueid,
+        let (guid, size) = (Guid::from_bytes(Sha1::digest(&bytes).into()), bytes.len() as u64);
+        edit.append(incoming(guid, size))?;
+        let partition = edit.mailbox().partition.clone();
+        let open = StagePart::Open {
             partition,
-            records,
-        },
-    ];
-    run(session, Request::Write(changes))?;
-    run(session, Request::Commit)?;
-    run(session, Request::ForgetStaged)?;
-    Ok(())
+            guid,
+            size,
+        };
+        run(
+            session,
+            Request::Stage(vec![open, StagePart::Data(bytes.into()), StagePart::Close]),
+        )?;
+    }
+    commit(session, edit)
 }
 
-/// Sets `\Flagged` on `count` messages spread evenly over a user's INBOX.
-pub fn flag(session: &mut dyn Session, user: &str, count: u32) -> Result<()> {
+/// A message of the benchmarks, to append.
+pub fn incoming(guid: Guid, size: u64) -> Incoming {
+    Incoming {
+        guid,
+        size,
+        internaldate: DATE,
+        flags: Flags::default(),
+        thread: None,
+    }
+}
+
+/// Opens a transaction and begins to edit a user's INBOX, making it when it is missing.
+pub fn begin(session: &mut dyn Session, user: &str) -> Result<MailboxEdit> {
     run(
         session,
         Request::Begin {
             scope: Scope::User(Text::from(user)),
         },
     )?;
-    let mut mailbox = inbox(session, user)?;
-    let step = (mailbox.last_uid / count).max(1);
-    let uids = (1..=count)
-        .map(|i| i * step)
-        .filter(|&uid| uid <= mailbox.last_uid)
-        .collect();
-    let key: MailboxKey = mailbox.key();
-    let Reply::Records(mut records) = run(
+    let name = engine::name::inbox_of(user.as_bytes());
+    let Reply::Mailboxes(found) = run(session, Request::Mailboxes(Select::Names(vec![name.clone()])))? else {
+        bail!("the store answered something else");
+    };
+    let moment = Moment::behind(Now(DATE), &found, &[]);
+    let mailbox = match found.into_iter().next() {
+        Some(mailbox) => mailbox,
+        None => {
+            let uniqueid = Text::from(format!("{:024x}", 0xbe0c_0000_u64 + user.len() as u64));
+            let new = NewMailbox {
+                name,
+                uniqueid,
+                partition: Text::from("default"),
+                acl: None,
+            };
+            local::create(moment, &[], new)?
+        }
+    };
+    Ok(MailboxEdit::begin(moment, mailbox)?)
+}
+
+/// Writes what was planned, and makes it durable.
+pub fn commit(session: &mut dyn Session, edit: MailboxEdit) -> Result<()> {
+    run(session, Request::Write(edit.finish()))?;
+    run(session, Request::Commit)?;
+    run(session, Request::ForgetStaged)?;
+    Ok(())
+}
+
+/// Toggles `\Flagged` on `count` messages spread evenly over a user's INBOX.
+pub fn flag(session: &mut dyn Session, user: &str, count: u32) -> Result<()> {
+    let mut edit = begin(session, user)?;
+    let last_uid = edit.mailbox().last_uid;
+    let step = (last_uid / count).max(1);
+    let uids = UidSelect::List(
+        (1..=count)
+            .map(|i| i * step)
+            .filter(|&uid| uid <= last_uid)
+            .collect(),
+    );
+    let Reply::Records(records) = run(
         session,
         Request::Records {
-            mailbox: key,
-            uids: UidSelect::List(uids),
+            mailbox: edit.mailbox().key(),
+            uids,
         },
     )?
     else {
         bail!("the store answered something else");
     };
-    for record in &mut records {
-        mailbox.crc.toggle(record);
-        mailbox.highestmodseq += 1;
-        record.modseq = mailbox.highestmodseq;
-        record.flags.system =
-            SystemFlags::from_bits(record.flags.system.bits() ^ SystemFlags::FLAGGED.bits());
-        mailbox.crc.toggle(record);
+    for record in &records {
+        let mut flags = record.flags.clone();
+        flags.system = SystemFlags::from_bits(flags.system.bits() ^ SystemFlags::FLAGGED.bits());
+        edit.set_flags(record, flags)?;
     }
-    let (uniqueid, partition) = (mailbox.uniqueid.clone(), mailbox.partition.clone());
-    let changes = vec![
-        Change::PutRecords {
-            uniqueid,
-            partition,
-            records,
-        },
-        Change::PutMailbox(Box::new(mailbox)),
-    ];
-    run(session, Request::Write(changes))?;
-    run(session, Request::Commit)?;
-    Ok(())
-}
-
-/// The user's INBOX as stored, or a new one that is not stored yet.
-pub fn inbox(session: &mut dyn Session, user: &str) -> Result<Mailbox> {
-    let name = engine::name::inbox_of(user.as_bytes());
-    let Reply::Mailboxes(found) = run(session, Request::Mailboxes(Select::Names(vec![name.clone()])))? else {
-        bail!("the store answered something else");
-    };
-    Ok(found
-        .into_iter()
-        .next()
-        .unwrap_or_else(|| new_mailbox(name, user)))
-}
-
-fn new_mailbox(name: Text, user: &str) -> Mailbox {
-    Mailbox {
-        name,
-        uniqueid: Text::from(format!("{:024x}", u64::from(crc(user)) | 0x1000_0000_0000)),
-        jmapid: None,
-        mbtype: Text::EMPTY,
-        partition: Text::from("default"),
-        acl: Text::from(format!("{user}\tlrswipkxtecdan\t")),
-        options: MailboxOptions::default(),
-        quotaroot: None,
-        uidvalidity: DATE as u32,
-        last_uid: 0,
-        highestmodseq: 1,
-        recentuid: 0,
-        recenttime: 0,
-        last_appenddate: DATE,
-        pop3_last_login: 0,
-        pop3_show_after: 0,
-        xconvmodseq: None,
-        raclmodseq: 0,
-        createdmodseq: 1,
-        foldermodseq: 1,
-        deletedmodseq: 0,
-        usergroups: None,
-        compact_emailids: None,
-        version: None,
-        annotations: Vec::new(),
-        userflags: Vec::new(),
-        crc: SyncCrc::EMPTY,
-    }
-}
-
-fn crc(user: &str) -> u32 {
-    user.bytes().fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    commit(session, edit)
 }
 
 fn run(session: &mut dyn Session, request: Request) -> Result<Reply> {

@@ -1,29 +1,6 @@
 //! Generated mail: sizes log-normal, bytes from a seed, the same on every machine.
 
-/// A small deterministic generator (splitmix64): good enough to make mail, and the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Seeded(u64);
-
-impl Seeded {
-    /// From a seed.
-    pub const fn new(seed: u64) -> Self {
-        Seeded(seed)
-    }
-
-    /// The next number.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// Uniform in (0, 1).
-    pub fn unit(&mut self) -> f64 {
-        ((self.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
-    }
-}
+use conformance::rng::Rng;
 
 /// How big the generated messages are.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +13,7 @@ pub enum Sizes {
 
 /// One message, number `n` of a series: CRLF lines, always the same for the same arguments.
 pub fn message(series: u64, n: u64, sizes: Sizes) -> Vec<u8> {
-    let mut seeded = Seeded::new(series.wrapping_mul(0x1000_0000_01b3) ^ n);
+    let mut rng = Rng::new(series.wrapping_mul(0x1000_0000_01b3) ^ n);
     let mut out = format!(
         "From: Writer {w} <writer{w}@example.org>\r\nTo: reader@example.org\r\nSubject: message {n} of series {series}\r\n\
          Date: Mon, 2 Nov 2026 10:00:00 +0000\r\nMessage-ID: <{series}.{n}@example.org>\r\nMIME-Version: 1.0\r\n\
@@ -47,7 +24,7 @@ pub fn message(series: u64, n: u64, sizes: Sizes) -> Vec<u8> {
     let target = match sizes {
         Sizes::Tiny => out.len() + 40,
         Sizes::Ordinary => {
-            let normal = (-2.0 * seeded.unit().ln()).sqrt() * (std::f64::consts::TAU * seeded.unit()).cos();
+            let normal = (-2.0 * unit(&mut rng).ln()).sqrt() * (std::f64::consts::TAU * unit(&mut rng)).cos();
             ((4_100.0f64.ln() + 1.47 * normal).exp() as usize).clamp(out.len() + 40, 2_000_000)
         }
     };
@@ -71,7 +48,7 @@ pub fn message(series: u64, n: u64, sizes: Sizes) -> Vec<u8> {
     ];
     let mut line = 0;
     while out.len() + 2 < target {
-        let bits = seeded.next_u64();
+        let bits = rng.next_u64();
         for shift in (0..64).step_by(4) {
             let word = WORDS[(bits >> shift & 15) as usize];
             out.extend_from_slice(word);
@@ -85,6 +62,11 @@ pub fn message(series: u64, n: u64, sizes: Sizes) -> Vec<u8> {
     out.truncate(target.max(2) - 2);
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// Uniform in (0, 1).
+fn unit(rng: &mut Rng) -> f64 {
+    ((rng.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
 }
 
 #[cfg(test)]

@@ -10,9 +10,8 @@ use benches::measure::{self, Run};
 use benches::own_side::{self, Place};
 use benches::proxy::{Proxy, Traffic};
 use clap::{Parser, Subcommand};
-use engine::name::Scope;
-use engine::ticket::{Change, Request, Session, StagePart};
-use protocol::{Flags, Guid, Record, Text};
+use engine::ticket::{Request, Session, StagePart};
+use protocol::Guid;
 use sha1::{Digest, Sha1};
 
 /// Shows what size costs. Exits with an error when a bound does not hold.
@@ -78,13 +77,11 @@ fn put_big_message(session: &mut dyn Session, mib: u64) -> Result<()> {
     let mut sha1 = Sha1::new();
     (0..mib).for_each(|n| sha1.update(piece(n)));
     let guid = Guid::from_bytes(sha1.finalize().into());
-    session.execute(Request::Begin {
-        scope: Scope::User(Text::from(USER)),
-    })?;
-    let mut mailbox = fill::inbox(session, USER)?;
-    let (partition, size) = (mailbox.partition.clone(), mib << 20);
+    let mut edit = fill::begin(session, USER)?;
+    let partition = edit.mailbox().partition.clone();
+    let size = mib << 20;
     session.execute(Request::Stage(vec![StagePart::Open {
-        partition: partition.clone(),
+        partition,
         guid,
         size,
     }]))?;
@@ -92,30 +89,8 @@ fn put_big_message(session: &mut dyn Session, mib: u64) -> Result<()> {
         session.execute(Request::Stage(vec![StagePart::Data(piece(n).into())]))?;
     }
     session.execute(Request::Stage(vec![StagePart::Close]))?;
-    mailbox.last_uid += 1;
-    mailbox.highestmodseq += 1;
-    let record = Record {
-        uid: mailbox.last_uid,
-        modseq: mailbox.highestmodseq,
-        last_updated: fill::DATE,
-        flags: Flags::default(),
-        internaldate: fill::DATE,
-        size,
-        guid,
-        annotations: Vec::new(),
-    };
-    mailbox.crc.toggle(&record);
-    let uniqueid = mailbox.uniqueid.clone();
-    session.execute(Request::Write(vec![
-        Change::PutMailbox(Box::new(mailbox)),
-        Change::PutRecords {
-            uniqueid,
-            partition,
-            records: vec![record],
-        },
-    ]))?;
-    session.execute(Request::Commit)?;
-    Ok(())
+    edit.append(fill::incoming(guid, size))?;
+    fill::commit(session, edit)
 }
 
 fn mailbox(messages: u64) -> Result<()> {
