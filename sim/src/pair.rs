@@ -101,6 +101,9 @@ impl<'a, M: Machine> Side<'a, M> {
     }
 }
 
+/// One thing that can happen next, with the most bytes it may move.
+type Step = fn(&mut Side<'_, Master>, &mut Side<'_, Replica>, Now, usize) -> Result<()>;
+
 /// Runs one connection to its end.
 ///
 /// # Errors
@@ -125,8 +128,7 @@ pub fn connect(
             master.give(now, Input::Eof)?;
             replica.give(now, Input::Eof)?;
         }
-        let mut choices: Vec<fn(&mut Side<'_, Master>, &mut Side<'_, Replica>, Now, usize) -> Result<()>> =
-            Vec::new();
+        let mut choices: Vec<Step> = Vec::new();
         if !cut && !master.sent.is_empty() && !replica.closed {
             choices.push(|m, r, now, n| {
                 let bytes: Vec<u8> = m.sent.drain(..n.min(m.sent.len())).collect();
