@@ -22,6 +22,8 @@ pub(super) struct RemoteMeta {
     pub(super) seen: Vec<Seen>,
     pub(super) subscriptions: BTreeSet<Text>,
     pub(super) scripts: Vec<Sieve>,
+    /// Whether the replica has a `#sieve` mailbox of the user.
+    pub(super) has_sieve_box: bool,
 }
 
 impl From<Answer> for RemoteMeta {
@@ -137,8 +139,8 @@ impl Run {
         let mut refused = Vec::new();
         self.settle_applied(seen, &mut refused).await?;
         refused.into_iter().for_each(|text| self.notice(text));
-        self.sync_scripts(user, scope, ours, theirs.scripts, reasons)
-            .await
+        let scripts = (theirs.scripts, theirs.has_sieve_box);
+        self.sync_scripts(user, scope, ours, scripts, reasons).await
     }
 
     async fn sync_subscriptions(

@@ -14,6 +14,7 @@ mod meta;
 mod retry;
 mod run;
 mod sieve;
+mod sieve_there;
 mod steps;
 mod update;
 mod upload;

@@ -15,13 +15,13 @@ use crate::name::Scope;
 use crate::ticket::Select;
 
 impl Run {
-    /// Makes the replica's scripts equal to the user's.
+    /// Makes the replica's scripts equal to the user's; with what it lists comes whether it has a `#sieve` mailbox.
     pub(super) async fn sync_scripts(
         &mut self,
         user: &Text,
         scope: &Scope,
         ours: UserMeta,
-        theirs: Vec<Sieve>,
+        (theirs, has_sieve_box): (Vec<Sieve>, bool),
         reasons: &mut Vec<String>,
     ) -> Tried<()> {
         let mut scripts: BTreeMap<Text, SieveScript> = ours
@@ -33,7 +33,16 @@ impl Run {
         if self.peer.sieve_mailbox {
             // Scripts of a `#sieve` mailbox went as its messages; our own replica lists the others all the same.
             if !self.peer.is_mailtwin() {
-                return self.sync_unlisted(user, scripts, active, reasons).await;
+                if self.keeps_sieve_box(user).await? {
+                    return self.sync_unlisted(user, scripts, active, reasons).await;
+                }
+                // None of ours is a message, so all of the replica's messages stand for scripts of ours.
+                let theirs = if has_sieve_box {
+                    self.scripts_there(user).await?
+                } else {
+                    Vec::new()
+                };
+                return self.sync_listed(user, scripts, active, theirs, reasons).await;
             }
         } else {
             self.scripts_of_mailbox(user, scope, &mut scripts, &mut active)
@@ -215,7 +224,7 @@ fn activation(user: &Text, active: Option<Text>) -> Apply {
 }
 
 /// Name (the Subject) and body of a script kept as a message.
-fn split_message(message: &[u8]) -> Option<(Text, Text)> {
+pub(super) fn split_message(message: &[u8]) -> Option<(Text, Text)> {
     let end = message.windows(4).position(|w| w == b"\r\n\r\n")?;
     let (head, body) = (&message[..end], &message[end + 4..]);
     let subject = head.split(|&b| b == b'\n').find_map(|line| {

@@ -57,11 +57,18 @@ impl Run {
             return Ok(());
         }
         let remotes = mailbox_lines(&mut answer)?;
+        let is_sieve_box = |name: &Text| name::is_sieve(name) && !name::is_deleted(name);
+        let has_sieve_box = remotes
+            .iter()
+            .any(|line| line.mboxname.as_ref().is_some_and(is_sieve_box));
         let mut batch = Batch::new(scope.clone(), locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
         let mut reasons: Vec<String> = std::mem::take(&mut batch.failed).into_values().collect();
         if exists {
-            let theirs = RemoteMeta::from(answer);
+            let theirs = RemoteMeta {
+                has_sieve_box,
+                ..RemoteMeta::from(answer)
+            };
             self.sync_quotas(&scope, &theirs.quotas, &mut reasons).await?;
             self.sync_meta(user, &scope, theirs, &mut reasons).await?;
         }
