@@ -158,7 +158,7 @@ pub fn servers(left: &Cyrus, right: &Cyrus, scope: &Scope) -> Result<Vec<Differe
 
 /// Panics with a readable list when there are differences; for tests.
 pub fn assert_equal(what: &str, found: &[Difference]) {
-    let list: Vec<String> = found.iter().take(60).map(Difference::to_string).collect();
+    let list: Vec<String> = found.iter().take(25).map(Difference::to_string).collect();
     assert!(
         found.is_empty(),
         "{what}: {} differences\n{}",

@@ -11,8 +11,10 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// How the two legs run.
 struct Route {
     name: &'static str,
-    /// Whether our server listens on a Unix socket, and our client restores to one.
-    unix: bool,
+    /// Whether our server listens on a Unix socket.
+    unix_there: bool,
+    /// Whether our client restores over one.
+    unix_back: bool,
     /// Whether both legs must be deflated; else neither is.
     deflate: bool,
     conversations: bool,
@@ -20,7 +22,8 @@ struct Route {
 
 const PLAIN: Route = Route {
     name: "there_and_back",
-    unix: false,
+    unix_there: false,
+    unix_back: false,
     deflate: false,
     conversations: false,
 };
@@ -43,7 +46,26 @@ fn with_deflate() -> Outcome {
 fn over_unix_sockets() -> Outcome {
     run(&Route {
         name: "there_and_back_unix",
-        unix: true,
+        unix_there: true,
+        unix_back: true,
+        ..PLAIN
+    })
+}
+
+#[test]
+fn over_a_unix_socket_there_and_tcp_back() -> Outcome {
+    run(&Route {
+        name: "there_and_back_unix_tcp",
+        unix_there: true,
+        ..PLAIN
+    })
+}
+
+#[test]
+fn over_tcp_there_and_a_unix_socket_back() -> Outcome {
+    run(&Route {
+        name: "there_and_back_tcp_unix",
+        unix_back: true,
         ..PLAIN
     })
 }
@@ -74,14 +96,14 @@ fn run(route: &Route) -> Outcome {
     } else {
         "mailtwin_compress: no"
     };
-    let mut twin = if route.unix {
+    let mut twin = if route.unix_there {
         Twin::unix("twin", &[compress])?
     } else {
         Twin::tcp("twin", &[compress])?
     };
     let mut scope = Scope::all(&USERS);
     // A Unix socket offers no capabilities, so scripts travel one by one.
-    scope.sieve_mailbox = !route.unix;
+    scope.sieve_mailbox = !route.unix_there && !route.unix_back;
 
     population::fill(&first)?;
     pass_on(route, &first, &mut twin, &second, &["-A"])?;
@@ -95,6 +117,14 @@ fn run(route: &Route) -> Outcome {
     pass_on(route, &first, &mut twin, &second, &["-A"])?;
     compare::assert_equal(
         "after the incremental way",
+        &compare::servers(&first, &second, &scope)?,
+    );
+    verify(&twin)?;
+
+    let names = population::rename_shared(&first)?;
+    pass_on(route, &first, &mut twin, &second, &["-m", names[0], names[1]])?;
+    compare::assert_equal(
+        "after the way by mailbox",
         &compare::servers(&first, &second, &scope)?,
     );
     verify(&twin)
@@ -113,7 +143,7 @@ fn pass_on(route: &Route, first: &Cyrus, twin: &mut Twin, second: &Cyrus, what: 
         .success("the way there")
         .map_err(|error| format!("{error}\nthe server said:\n{log}"))?;
     twin.stop()?;
-    let target = if route.unix {
+    let target = if route.unix_back {
         second.csync_socket().display().to_string()
     } else {
         second.csync_address()

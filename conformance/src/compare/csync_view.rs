@@ -90,6 +90,9 @@ fn mailbox(csync: &mut Csync, header: &Value, scope: &Scope, notes: &mut Notes<'
     for (key, value) in pairs.iter().filter(|(key, _)| key != "RECORD") {
         match (key.as_str(), value) {
             ("ANNOTATIONS", list) => annotations(&name, None, list, notes),
+            // Follows from the quota roots, which are compared; no replica takes it from the wire and no master looks
+            // at it, so it is as old as the mailbox's last change.
+            ("QUOTAROOT", _) => continue,
             // Sent from 3.12 on only; which keywords are in use shows in the records.
             ("USERFLAGS", _) => {}
             _ => notes.add(&name, None, key, value.canonical()),
