@@ -44,11 +44,22 @@ pub(super) async fn remove(
     let scope = super::user_scope(userid.clone())?;
     let filename = super::required(filename, "FILENAME")?;
     let Some(name) = strip_extension(&filename, SOURCE) else {
-        return Ok(());
+        return withdraw(conn, userid, &filename).await;
     };
     existing(conn, userid, &name).await?;
     conn.enter(&scope).await?;
     conn.write(vec![Change::RemoveScript { name }]).await
+}
+
+/// Masters from 3.6 on remove the compiled file of a script that is active no more, and do not say so otherwise.
+/// [CS-EXC-26]
+async fn withdraw(conn: &mut Conn, userid: Option<Text>, filename: &Text) -> Result<(), Fail> {
+    let user = super::required(userid.clone(), "USERID")?;
+    let name = strip_extension(filename, COMPILED);
+    if name.is_some() && conn.user_meta(&user).await?.active_script == name {
+        return deactivate(conn, userid).await;
+    }
+    Ok(())
 }
 
 /// Makes a script the active one, named by its compiled file. [CS-APPLY-30]
