@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 const USAGE: &str =
     "usage: conformance kill [--rounds N] [--seed N] [--client stock|own] [--server stock|own]
-       conformance walk [--rounds N] [--seed N] [--changes N]
+       conformance walk [--rounds N] [--seed N] [--changes N] [--over tcp|unix]
 
 kill   replicates into sync_server and kills it at N (100) random moments, restarting it each time; nothing
        answered OK may be missing, and at the end the replica must equal the master.
@@ -95,9 +95,14 @@ fn run_kill(options: &Options) -> Option<conformance::Result<String>> {
 }
 
 fn run_walk(options: &Options) -> Option<conformance::Result<String>> {
-    only_known(options, &["rounds", "seed", "changes"])?;
+    only_known(options, &["rounds", "seed", "changes", "over"])?;
     let plan = walk::Plan {
         rounds: u32::try_from(number(options, "rounds", 20)?).ok()?,
+        unix: match options.get("over").map(String::as_str) {
+            None | Some("tcp") => false,
+            Some("unix") => true,
+            Some(_) => return None,
+        },
         changes: usize::try_from(number(options, "changes", 25)?).ok()?,
         seed: number(options, "seed", rng::seed(1))?,
     };

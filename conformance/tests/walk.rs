@@ -12,6 +12,7 @@ fn random_changes_there_and_back() -> Result<(), Box<dyn std::error::Error>> {
         rounds: 4,
         changes: 40,
         seed: rng::seed(1),
+        unix: false,
     })?;
     println!("{facts} facts equal");
     Ok(())
