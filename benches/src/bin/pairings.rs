@@ -42,10 +42,10 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     for source in &mut sources {
         for target in [Kind::Cyrus, Kind::Own] {
-            eprintln!("{} to {} ...", source.kind().name(), target.name());
-            rows.push(measure_pairing(source, target)?);
+            rows.push(measure_pairing(source, target, Wire::Default)?);
         }
     }
+    rows.push(measure_pairing(&mut sources[1], Kind::Own, Wire::Deflate)?);
     let bytes: u64 = (0..arguments.messages)
         .map(|n| benches::mail::message(1, n, Sizes::Ordinary).len() as u64)
         .sum();
@@ -73,6 +73,13 @@ impl Kind {
             Kind::Own => "mailtwin",
         }
     }
+}
+
+/// What a client asks for on the wire. Cyrus deflates whenever it is offered; mailtwin not on one machine.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Default,
+    Deflate,
 }
 
 /// A master with mail.
@@ -116,15 +123,20 @@ impl Source {
         }
     }
 
-    fn client(&self, target: &str) -> Result<Command> {
-        match self {
-            Source::Cyrus { server, .. } => Ok(server.sync_client_command(target, &["-u", USER])),
+    fn client(&self, target: &str, wire: Wire) -> Result<Command> {
+        let mut command = match self {
+            Source::Cyrus { server, .. } => server.sync_client_command(target, &[]),
             Source::Own { place, .. } => {
                 let mut command = place.program("sync_client")?;
-                command.args(["-S", target, "-u", USER]);
-                Ok(command)
+                command.args(["-S", target]);
+                command
             }
+        };
+        if wire == Wire::Deflate {
+            command.arg("-z");
         }
+        command.args(["-u", USER]);
+        Ok(command)
     }
 
     fn flag(&self) -> Result<()> {
@@ -205,17 +217,20 @@ struct Pairing {
 
 /// One pass is timed without anything in between, a second one, to another empty replica, goes through the counting
 /// proxy.
-fn measure_pairing(source: &mut Source, kind: Kind) -> Result<Pairing> {
-    let name = format!("{} to {}", source.kind().name(), kind.name());
+fn measure_pairing(source: &mut Source, kind: Kind, wire: Wire) -> Result<Pairing> {
+    let suffix = if wire == Wire::Deflate { " -z" } else { "" };
+    let name = format!("{} to {}{suffix}", source.kind().name(), kind.name());
+    eprintln!("{name} ...");
     let target = Target::start(kind)?;
-    let runs = steps(source, &target.address(), |_| ())?;
+    let runs = steps(source, &target.address(), wire, |_| ())?;
     let server_peak_kib = target.peak_kib();
     drop(target);
 
     let target = Target::start(kind)?;
     let proxy = Proxy::start(target.address())?;
     let mut traffic = Vec::new();
-    steps(source, proxy.address(), |_| traffic.push(proxy.take())).context("the pass through the proxy")?;
+    steps(source, proxy.address(), wire, |_| traffic.push(proxy.take()))
+        .context("the pass through the proxy")?;
     let client_peak_kib = runs.iter().map(|run| run.peak_kib).max().unwrap_or(0);
     Ok(Pairing {
         name,
@@ -226,7 +241,7 @@ fn measure_pairing(source: &mut Source, kind: Kind) -> Result<Pairing> {
     })
 }
 
-fn steps(source: &mut Source, address: &str, mut after: impl FnMut(&Run)) -> Result<Vec<Run>> {
+fn steps(source: &mut Source, address: &str, wire: Wire, mut after: impl FnMut(&Run)) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for step in STEPS {
         match step {
@@ -234,8 +249,8 @@ fn steps(source: &mut Source, address: &str, mut after: impl FnMut(&Run)) -> Res
             "one new" => source.append_one()?,
             _ => {}
         }
-        let run =
-            measure::run(&mut source.client(address)?, LIMIT).with_context(|| format!("step {step:?}"))?;
+        let run = measure::run(&mut source.client(address, wire)?, LIMIT)
+            .with_context(|| format!("step {step:?}"))?;
         after(&run);
         runs.push(run);
     }
@@ -248,14 +263,14 @@ fn print_table(rows: &[Pairing], messages: u64, bytes: u64) {
         "{messages} messages, {mb:.0} MB, one mailbox; times in seconds, memory in MiB, ratio to Cyrus to Cyrus\n"
     );
     println!(
-        "{:<21} {:>8} {:>8} {:>7} {:>6} {:>8} {:>9} {:>8} {:>7} {:>7}",
+        "{:<23} {:>8} {:>8} {:>7} {:>6} {:>8} {:>9} {:>8} {:>7} {:>7}",
         "", "initial", "msg/s", "MB/s", "ratio", "nothing", "100 flags", "one new", "client", "server"
     );
     let base = rows.first().map_or(1.0, |row| row.runs[0].wall.as_secs_f64());
     for row in rows {
         let seconds: Vec<f64> = row.runs.iter().map(|run| run.wall.as_secs_f64()).collect();
         println!(
-            "{:<21} {:>8.2} {:>8.0} {:>7.1} {:>5.1}x {:>8.3} {:>9.3} {:>8.3} {:>7.0} {:>7.0}",
+            "{:<23} {:>8.2} {:>8.0} {:>7.1} {:>5.1}x {:>8.3} {:>9.3} {:>8.3} {:>7.0} {:>7.0}",
             row.name,
             seconds[0],
             messages as f64 / seconds[0],
@@ -270,14 +285,14 @@ fn print_table(rows: &[Pairing], messages: u64, bytes: u64) {
     }
     println!("\non the wire: bytes to the replica / bytes back / round trips");
     println!(
-        "{:<21} {:>27} {:>19} {:>19} {:>19}",
+        "{:<23} {:>27} {:>19} {:>19} {:>19}",
         "", STEPS[0], STEPS[1], STEPS[2], STEPS[3]
     );
     for row in rows {
         let cell = |t: &Traffic| format!("{}/{}/{}", t.up, t.down, t.turns);
         let cells: Vec<String> = row.traffic.iter().map(cell).collect();
         println!(
-            "{:<21} {:>27} {:>19} {:>19} {:>19}",
+            "{:<23} {:>27} {:>19} {:>19} {:>19}",
             row.name, cells[0], cells[1], cells[2], cells[3]
         );
     }
