@@ -17,6 +17,13 @@ impl Tally {
         if ok { self.passed += 1 } else { self.failed += 1 }
     }
 
+    /// Counts tests as skipped that the runner took for passed, because they said so themselves.
+    pub fn skip_passed(&mut self, count: u64) {
+        let count = count.min(self.passed);
+        self.passed -= count;
+        self.skipped += count;
+    }
+
     /// Adds what a nextest or libtest run said of itself; a failed run that counted no failure counts as one.
     pub fn tests(&mut self, output: &str, ok: bool) {
         let before = self.failed;
