@@ -56,7 +56,8 @@ pub struct Options {
     /// Nothing is written, created or migrated; [`engine::ticket::Request::Begin`] answers
     /// [`StoreError::ReadOnly`].
     pub read_only: bool,
-    /// Page size of databases made from now on: a power of two, 512 to 65,536 bytes.
+    /// Page size of databases made from now on: a power of two, 512 to 65,536 bytes. Large ones are much faster where
+    /// whole messages are written, and make a small user's file larger (`docs/ARCHITECTURE.md` has the figures).
     pub page_bytes: u32,
     /// Pages in the write-ahead log at which a commit copies them into the database itself, because the background
     /// did not keep up.
@@ -75,8 +76,8 @@ impl Default for Options {
             cache_bytes: 8 * 1024 * 1024,
             connections: 4,
             read_only: false,
-            page_bytes: 8192,
-            checkpoint_pages: 16_384,
+            page_bytes: 32_768,
+            checkpoint_pages: 4_096,
             checkpoint_bytes: 1024 * 1024,
             pages_max: None,
         }
