@@ -294,7 +294,7 @@ fn what_is_too_big_is_refused_with_a_reason() -> Outcome {
             "as many empty lists as may be",
             [
                 b"GET MAILBOXES (".to_vec(),
-                b"() ".repeat(200_000),
+                b"() ".repeat(130_000),
                 b")\r\n".to_vec(),
             ]
             .concat(),

@@ -16,7 +16,7 @@ pub struct Limits {
     pub line_bytes_max: usize,
     /// Lists inside lists. Default 64; the protocol itself needs 5.
     pub depth_max: usize,
-    /// Keys and values together in one line, or in one element of a streaming list. Default 262,144: each may cost some
+    /// Keys and values together in one line, or in one element of a streaming list. Default 131,072: each may cost some
     /// 350 bytes of memory, and the longest list of a real peer holds mailbox names.
     pub list_entries_max: usize,
     /// Bytes of one atom or one quoted string. Default 131,072, as in Cyrus.
@@ -35,7 +35,7 @@ impl Default for Limits {
         Limits {
             line_bytes_max: 32 << 20,
             depth_max: 64,
-            list_entries_max: 1 << 18,
+            list_entries_max: 1 << 17,
             word_bytes_max: 131_072,
             literal_bytes_max: 4 << 20,
             element_bytes_max: 6 << 20,

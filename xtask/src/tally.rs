@@ -27,13 +27,17 @@ impl Tally {
     /// Adds what a nextest or libtest run said of itself; a failed run that counted no failure counts as one.
     pub fn tests(&mut self, output: &str, ok: bool) {
         let before = self.failed;
+        // nextest shows the output of a failed test, which holds a libtest summary of its own.
+        let nextest = output
+            .lines()
+            .any(|line| strip_colours(line).trim_start().starts_with("Summary ["));
         for line in output.lines() {
             let line = strip_colours(line);
             // nextest: "Summary [   1.2s] 12 tests run: 11 passed, 1 failed, 3 skipped"
             // libtest: "test result: ok. 5 passed; 0 failed; 1 ignored; ..."
             let counts = match (line.split_once(" tests run: "), line.split_once("test result: ")) {
                 (Some((head, counts)), _) if head.trim_start().starts_with("Summary") => counts,
-                (_, Some((_, counts))) => counts,
+                (_, Some((_, counts))) if !nextest => counts,
                 _ => continue,
             };
             self.passed += number_before(counts, " passed");
@@ -96,6 +100,22 @@ mod tests {
                 passed: 16,
                 failed: 1,
                 skipped: 5
+            }
+        );
+    }
+
+    #[test]
+    fn the_shown_output_of_a_failed_test_is_not_counted_again() {
+        let mut tally = Tally::default();
+        let shown = "    test result: FAILED. 0 passed; 1 failed; 0 ignored\n";
+        let summary = "     Summary [ 1s] 43 tests run: 42 passed, 1 failed, 0 skipped\n";
+        tally.tests(&format!("{shown}{summary}{shown}"), false);
+        assert_eq!(
+            tally,
+            Tally {
+                passed: 42,
+                failed: 1,
+                skipped: 0
             }
         );
     }
