@@ -2,7 +2,9 @@
 
 use crate::step;
 
-const CYRUS: &str = "cyrus-imapd cyrus-replication cyrus-common cyrus-admin sasl2-bin libsasl2-modules";
+/// Debian packages of the servers under test; `procps` brings kill(1), by which the suite ends what it started.
+const CYRUS: &str =
+    "cyrus-imapd cyrus-replication cyrus-common cyrus-admin sasl2-bin libsasl2-modules procps";
 
 /// Whether the runs against real Cyrus can happen, or why not.
 pub fn cyrus() -> Result<(), String> {
