@@ -17,6 +17,7 @@ pub mod master;
 pub mod model;
 pub mod name;
 pub mod replica;
+pub mod rolling;
 pub mod ticket;
 
 pub use master::Master;

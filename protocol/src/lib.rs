@@ -16,6 +16,7 @@ pub mod limits;
 pub mod mailbox;
 pub mod record;
 pub mod response;
+pub mod synclog;
 pub mod text;
 
 pub use fault::{Fault, Malformed, Verb};

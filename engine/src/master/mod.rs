@@ -16,10 +16,13 @@ mod run;
 mod sieve;
 mod sieve_there;
 mod steps;
+mod task;
 mod update;
 mod upload;
 mod user;
 mod wire;
+
+pub use task::{FailureKind, Task, TaskFailure, TaskId, TaskResult, Work};
 
 use std::sync::{Arc, Mutex, PoisonError};
 

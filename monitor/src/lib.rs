@@ -1,0 +1,2 @@
+//! What a running replication tells the world about itself: status files, metrics, and a page for people.
+#![forbid(unsafe_code)]
