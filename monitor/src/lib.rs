@@ -1,2 +1,4 @@
 //! What a running replication tells the world about itself: status files, metrics, and a page for people.
 #![forbid(unsafe_code)]
+
+pub mod status;
