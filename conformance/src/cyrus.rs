@@ -35,6 +35,11 @@ pub struct Setup {
     pub alt_namespace: bool,
     /// Whether its files lie on a memory file system, see [`Place::create`].
     pub in_memory: bool,
+    /// Whether mail is also taken by LMTP, on a loopback port, without a login.
+    pub lmtp: bool,
+    /// Programs that cyrmaster starts and starts again when they end (`DAEMON` of cyrus.conf): the name of the
+    /// entry, the tool and its arguments after `-C`, such as `("rolling", "sync_client -r")`.
+    pub daemons: Vec<(String, String)>,
     /// More lines for imapd.conf, as (key, value).
     pub extra: Vec<(String, String)>,
 }
@@ -49,9 +54,46 @@ impl Setup {
             unix_hierarchy_sep: true,
             alt_namespace: false,
             in_memory: false,
+            lmtp: false,
+            daemons: Vec::new(),
             extra: Vec::new(),
         }
     }
+
+    /// Adds a line to imapd.conf.
+    pub fn with(mut self, key: &str, value: &str) -> Setup {
+        self.extra.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds rolling replication over `channels`, pairs of a name and the `HOST:PORT` that it leads to: every change is
+    /// logged for each of them, and cyrmaster keeps a `sync_client -r -n NAME` running for each.
+    pub fn rolling(mut self, channels: &[(&str, &str)]) -> Setup {
+        self.extra.extend(channel_keys(channels));
+        for (name, _) in channels {
+            let arguments = format!("sync_client -r -n {name}");
+            self.daemons.push((format!("rolling{name}"), arguments));
+        }
+        self
+    }
+}
+
+/// The lines of imapd.conf that make a server log its changes for `channels`, pairs of a name and the `HOST:PORT` that
+/// it leads to, and that tell a rolling client where to go. They are the same for Cyrus and for ours.
+pub fn channel_keys(channels: &[(&str, &str)]) -> Vec<(String, String)> {
+    let names: Vec<&str> = channels.iter().map(|(name, _)| *name).collect();
+    let mut keys = vec![
+        ("sync_log".to_owned(), "yes".to_owned()),
+        ("sync_log_channels".to_owned(), names.join(" ")),
+        // Else a client that cannot connect waits 15 seconds and longer.
+        ("sync_reconnect_maxwait".to_owned(), "1s".to_owned()),
+    ];
+    for (name, address) in channels {
+        let (host, port) = address.rsplit_once(':').unwrap_or((address, ""));
+        keys.push((format!("{name}_sync_host"), host.to_owned()));
+        keys.push((format!("{name}_sync_port"), port.to_owned()));
+    }
+    keys
 }
 
 /// Why a run with real Cyrus cannot happen here, `None` when it can.
@@ -124,6 +166,7 @@ pub struct Cyrus {
     imap: Port,
     csync: Port,
     sieve: Port,
+    lmtp: Port,
     setup: Setup,
     _place: Place,
 }
@@ -139,7 +182,8 @@ impl Cyrus {
         let place = Place::create("mailtwin-cyrus-", setup.in_memory)?;
         let directory = place.path().to_path_buf();
         let (imap, csync, sieve) = (Port::reserve()?, Port::reserve()?, Port::reserve()?);
-        prepare(&directory, &setup, [&imap, &csync, &sieve])?;
+        let lmtp = Port::reserve()?;
+        prepare(&directory, &setup, [&imap, &csync, &sieve, &lmtp])?;
         let master = start_master(&directory)?;
         let mut cyrus = Cyrus {
             master,
@@ -147,6 +191,7 @@ impl Cyrus {
             imap,
             csync,
             sieve,
+            lmtp,
             setup,
             _place: place,
         };
@@ -159,7 +204,15 @@ impl Cyrus {
         self.master.kill_group()
     }
 
-    /// Starts the server again after [`Cyrus::kill`].
+    /// SIGTERM, as a service manager stops it. An error when it does not end within 15 seconds.
+    pub fn stop(&mut self) -> Result<()> {
+        let ended = self.master.terminate(Duration::from_secs(15));
+        ended
+            .map(drop)
+            .ok_or_else(|| Error::Process("cyrmaster does not end on SIGTERM".into()))
+    }
+
+    /// Starts the server again after [`Cyrus::kill`] or [`Cyrus::stop`].
     pub fn restart(&mut self) -> Result<()> {
         let mut tries = 0;
         loop {
@@ -219,6 +272,11 @@ impl Cyrus {
     /// `127.0.0.1:PORT` of the ManageSieve service.
     pub fn sieve_address(&self) -> String {
         self.sieve.address()
+    }
+
+    /// `127.0.0.1:PORT` of the LMTP service; nobody listens there unless [`Setup::lmtp`] is set.
+    pub fn lmtp_address(&self) -> String {
+        self.lmtp.address()
     }
 
     /// The path of the csync service on a Unix socket.
@@ -301,7 +359,7 @@ fn as_cyrus(program: &str) -> Command {
     command
 }
 
-fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 3]) -> Result<()> {
+fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 4]) -> Result<()> {
     let folders = [
         "db", "proc", "log", "socket", "msg", "sync", "quota", "user", "lock", "ptclient",
     ];
@@ -318,7 +376,7 @@ fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 3]) -> Result<()> {
         std::fs::write(directory.join(name), text).map_err(Error::io(format!("writing {name}")))
     };
     write("imapd.conf", imapd_conf(directory, setup))?;
-    write("cyrus.conf", cyrus_conf(directory, ports))?;
+    write("cyrus.conf", cyrus_conf(directory, setup, ports))?;
     let mut chown = Command::new("chown");
     process::run(
         chown.args(["-R", "cyrus:mail"]).arg(directory),
@@ -394,9 +452,20 @@ notifysocket: {place}/conf/socket/notify
     text
 }
 
-fn cyrus_conf(directory: &Path, [imap, csync, sieve]: [&Port; 3]) -> String {
+fn cyrus_conf(directory: &Path, setup: &Setup, [imap, csync, sieve, lmtp]: [&Port; 4]) -> String {
     let place = directory.display();
     let conf = format!("-C {place}/imapd.conf");
+    let lmtp = if setup.lmtp {
+        let address = lmtp.address();
+        format!("  lmtp cmd=\"lmtpd {conf} -a\" listen=\"{address}\" prefork=0\n")
+    } else {
+        String::new()
+    };
+    let daemon = |(name, command): &(String, String)| {
+        let (tool, arguments) = command.split_once(' ').unwrap_or((command, ""));
+        format!("  {name} cmd=\"{tool} {conf} {arguments}\"\n")
+    };
+    let daemons: String = setup.daemons.iter().map(daemon).collect();
     format!(
         "START {{
   recover cmd=\"{TOOLS}/ctl_cyrusdb {conf} -r\"
@@ -406,7 +475,9 @@ SERVICES {{
   csync cmd=\"sync_server {conf}\" listen=\"{}\" prefork=0
   csyncunix cmd=\"sync_server {conf}\" listen=\"{place}/csync\" prefork=0
   sieve cmd=\"timsieved {conf}\" listen=\"{}\" prefork=0
-}}
+{lmtp}}}
+DAEMON {{
+{daemons}}}
 EVENTS {{
 }}
 ",

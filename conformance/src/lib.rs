@@ -11,6 +11,7 @@
 //! * [`compare`] collects what a server says about itself as flat facts and lists the differences.
 //! * [`programs`] starts our own programs as child processes.
 //! * [`walk`] carries random changes there and back, round after round.
+//! * [`link`] and [`lmtp`]: a network that fails on command, and mail that arrives from outside.
 //! * [`kill`] kills our server at random moments and checks what it had promised.
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,8 @@ pub mod cyrus;
 mod error;
 pub mod imap;
 pub mod kill;
+pub mod link;
+pub mod lmtp;
 pub mod place;
 pub mod population;
 pub mod ports;
