@@ -1,6 +1,18 @@
 //! What a Cyrus server notes down when something changes, for a rolling master to sync. [CS-LOG-9] to [CS-LOG-18]
 
+mod parse;
+mod print;
+
 use crate::Text;
+
+pub use parse::{BadLine, Lines, Reason, parse_line};
+pub use print::Unprintable;
+
+/// Longest argument, bytes; four times the longest name of a mailbox.
+pub const ARGUMENT_BYTES_MAX: usize = 4096;
+
+/// Longest line, bytes: two arguments of which every byte has a backslash, and the keyword.
+pub const LINE_BYTES_MAX: usize = 4 * ARGUMENT_BYTES_MAX + 64;
 
 /// One thing to sync, in the words of the log.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
