@@ -26,6 +26,15 @@ pub enum Request {
     Mailboxes(Select),
     /// Deleted mailboxes still remembered. Answer: [`Reply::Tombstones`].
     Tombstones { scope: Scope },
+    /// What a deleted mailbox held when it was deleted: UIDs with their messages' GUIDs, ascending from above `above_uid`,
+    /// at most `limit`, expunged ones included; none for a mailbox that no tombstone remembers. [CS-SPLIT-12]
+    /// Answer: [`Reply::Deleted`].
+    Deleted {
+        scope: Scope,
+        uniqueid: Text,
+        above_uid: u32,
+        limit: u32,
+    },
     /// Seen, subscriptions, scripts; empty for an unknown user. Answer: [`Reply::UserMeta`].
     UserMeta { user: Text },
     /// Quota roots of a scope, sorted by name; none for an unknown one. Answer: [`Reply::Quotas`].
@@ -137,8 +146,8 @@ pub enum Change {
     /// untouched. A placeholder of the same name and another identity gives way; a mailbox does not
     /// ([`StoreError::Conflict`]). A tombstone of the identity is dropped.
     PutMailbox(Box<Mailbox>),
-    /// Removes a mailbox with its records and leaves a tombstone when one is given; messages that nothing names any
-    /// more go with it.
+    /// Removes a mailbox with its records and leaves a tombstone when one is given, with UIDs and GUIDs of the records
+    /// for [`Request::Deleted`]; messages that nothing names any more go with it.
     RemoveMailbox {
         uniqueid: Text,
         tombstone: Option<Tombstone>,
@@ -185,6 +194,7 @@ pub enum Reply {
     Names(Vec<Text>),
     Mailboxes(Vec<Mailbox>),
     Tombstones(Vec<Tombstone>),
+    Deleted(Vec<(u32, Guid)>),
     UserMeta(UserMeta),
     Quotas(Vec<QuotaLimits>),
     ServerAnnotations(Vec<ServerAnnotation>),

@@ -53,6 +53,7 @@ pub(crate) const NO_SAVEPOINT: &str = "RollbackToSavepoint without Savepoint";
 pub(crate) const FAILED_WRITE: &str = "Commit, Savepoint or Write after a failed Write";
 pub(crate) const MOVE_WITHIN: &str = "MoveMailbox within a transaction";
 pub(crate) const MOVE_IDENTITY: &str = "MoveMailbox within a scope to another identity";
+pub(crate) const OTHER_TOMBSTONE: &str = "RemoveMailbox with another mailbox's tombstone";
 pub(crate) const WRONG_SCOPE: &str = "a change that does not belong into the transaction's scope";
 
 /// Whether a change may be made in a transaction of `scope`.

@@ -280,6 +280,12 @@ fn all_questions() -> Vec<Request> {
                 uid: 0,
                 limit: u32::MAX,
             };
+            questions.push(Request::Deleted {
+                scope: scope.clone(),
+                uniqueid: text(id),
+                above_uid: 1,
+                limit: 3,
+            });
             questions.push(Request::ChangedUids {
                 mailbox: mailbox.clone(),
                 since_modseq: 3,

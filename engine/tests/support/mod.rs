@@ -71,6 +71,8 @@ pub struct Driver<M> {
     pub failing: BTreeMap<usize, StoreError>,
     pub closed: bool,
     pub deflated: bool,
+    /// The machine waits for a handshake.
+    pub started_tls: bool,
     pub waiting: Option<Waiting>,
     executed: usize,
 }
@@ -86,6 +88,7 @@ impl<M: Machine> Driver<M> {
             failing: BTreeMap::new(),
             closed: false,
             deflated: false,
+            started_tls: false,
             waiting: None,
             executed: 0,
         }
@@ -105,6 +108,7 @@ impl<M: Machine> Driver<M> {
                     self.deflated = true;
                     self.machine.handle(NOW, Input::Bytes(received));
                 }
+                Output::StartTls => self.started_tls = true,
                 Output::Wait(waiting) => {
                     self.waiting = Some(waiting);
                     return;
@@ -203,6 +207,7 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Users { .. } => "Users",
         Request::Mailboxes(_) => "Mailboxes",
         Request::Tombstones { .. } => "Tombstones",
+        Request::Deleted { .. } => "Deleted",
         Request::UserMeta { .. } => "UserMeta",
         Request::Quotas { .. } => "Quotas",
         Request::ServerAnnotations => "ServerAnnotations",
@@ -245,6 +250,7 @@ pub fn config() -> ReplicaConfig {
         version: "mailtwin test".into(),
         mechanisms: vec!["PLAIN".into(), "SCRAM-SHA-256".into()],
         compress: true,
+        tls: None,
         partitions: vec!["default".into(), "other".into()],
         trusted: true,
         limits: Limits::default(),

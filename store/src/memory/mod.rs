@@ -85,6 +85,12 @@ impl Session for MemorySession {
             Request::Users { prefix } => Ok(Reply::Names(self.users(&prefix))),
             Request::Mailboxes(select) => Ok(Reply::Mailboxes(self.mailboxes(&select))),
             Request::Tombstones { scope } => Ok(Reply::Tombstones(self.view(&scope).tombstones())),
+            Request::Deleted {
+                scope,
+                uniqueid,
+                above_uid,
+                limit,
+            } => Ok(Reply::Deleted(self.view(&scope).deleted(&uniqueid, above_uid, limit))),
             Request::UserMeta { user } => Ok(Reply::UserMeta(self.view(&Scope::User(user)).user_meta())),
             Request::Quotas { scope } => Ok(Reply::Quotas(self.view(&scope).quotas())),
             Request::ServerAnnotations => Ok(Reply::ServerAnnotations(

@@ -1,7 +1,7 @@
 //! What one scope holds, and how a change alters it.
 
 use std::collections::BTreeMap;
-use std::ops::Deref;
+use std::ops::{Bound, Deref};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -51,6 +51,7 @@ pub(super) struct ScopeData {
     names: BTreeMap<Text, Text>,
     messages: Arc<Messages>,
     tombstones: BTreeMap<Text, Tombstone>,
+    deleted: BTreeMap<Text, Arc<BTreeMap<u32, Guid>>>,
     seen: BTreeMap<Text, SeenState>,
     subscriptions: std::collections::BTreeSet<Text>,
     scripts: BTreeMap<Text, SieveScript>,
@@ -91,6 +92,16 @@ impl ScopeData {
 
     pub(super) fn tombstones(&self) -> Vec<Tombstone> {
         self.tombstones.values().cloned().collect()
+    }
+
+    pub(super) fn deleted(&self, uniqueid: &Text, above_uid: u32, limit: u32) -> Vec<(u32, Guid)> {
+        let Some(held) = self.deleted.get(uniqueid) else {
+            return Vec::new();
+        };
+        held.range((Bound::Excluded(above_uid), Bound::Unbounded))
+            .take(limit as usize)
+            .map(|(uid, guid)| (*uid, *guid))
+            .collect()
     }
 
     pub(super) fn user_meta(&self) -> UserMeta {
@@ -175,6 +186,7 @@ impl ScopeData {
             self.remove_mailbox(&placeholder, None)?;
         }
         self.tombstones.remove(&mailbox.uniqueid);
+        self.deleted.remove(&mailbox.uniqueid);
         if let Some(data) = self.mailboxes.get_mut(&mailbox.uniqueid) {
             self.names.remove(&data.mailbox.name);
             self.names.insert(mailbox.name.clone(), mailbox.uniqueid.clone());
@@ -194,12 +206,17 @@ impl ScopeData {
     }
 
     fn remove_mailbox(&mut self, uniqueid: &Text, tombstone: Option<Tombstone>) -> Result<(), StoreError> {
-        self.records(uniqueid)?;
+        if tombstone.as_ref().is_some_and(|t| t.uniqueid != *uniqueid) {
+            return Err(words::misuse(words::OTHER_TOMBSTONE));
+        }
+        let held = self.records(uniqueid)?.iter();
+        let held: BTreeMap<u32, Guid> = held.map(|(uid, stored)| (*uid, stored.record.guid)).collect();
         self.clear_records(uniqueid);
         if let Some(data) = self.mailboxes.remove(uniqueid) {
             self.names.remove(&data.mailbox.name);
         }
         if let Some(tombstone) = tombstone {
+            self.deleted.insert(tombstone.uniqueid.clone(), Arc::new(held));
             self.tombstones.insert(tombstone.uniqueid.clone(), tombstone);
         }
         Ok(())

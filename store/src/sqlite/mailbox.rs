@@ -139,9 +139,7 @@ impl Database {
             }
             self.remove_mailbox(&holder.uniqueid)?;
         }
-        self.conn
-            .prepare_cached("DELETE FROM tombstone WHERE uniqueid = ?1")?
-            .execute([&mailbox.uniqueid[..]])?;
+        self.forget_tombstone(&mailbox.uniqueid)?;
         let number = self.find_number(&mailbox.uniqueid)?;
         self.write_mailbox(number, mailbox)?;
         Ok(number.is_none())
@@ -198,6 +196,19 @@ impl Database {
         Ok(())
     }
 
+    /// Removes a mailbox and remembers that, with what it held. [CS-SPLIT-12]
+    pub(crate) fn bury_mailbox(&mut self, tombstone: &engine::model::Tombstone) -> Outcome<()> {
+        if let Some(number) = self.find_number(&tombstone.uniqueid)? {
+            let sql = "INSERT OR REPLACE INTO deleted(uniqueid, uid, guid) \
+                       SELECT ?1, uid, guid FROM record WHERE mailbox = ?2";
+            self.conn
+                .prepare_cached(sql)?
+                .execute(params![&tombstone.uniqueid[..], number])?;
+        }
+        self.remove_mailbox(&tombstone.uniqueid)?;
+        self.put_tombstone(tombstone)
+    }
+
     /// Removes what belongs to the user; mailboxes below `DELETED.` and tombstones stay.
     pub(crate) fn remove_user(&mut self, deleted_at: i64) -> Outcome<()> {
         for mailbox in self
@@ -205,8 +216,7 @@ impl Database {
             .into_iter()
             .filter(|mailbox| !name::is_deleted(&mailbox.name))
         {
-            self.remove_mailbox(&mailbox.uniqueid)?;
-            self.put_tombstone(&engine::model::Tombstone {
+            self.bury_mailbox(&engine::model::Tombstone {
                 uniqueid: mailbox.uniqueid,
                 name: mailbox.name,
                 highestmodseq: mailbox.highestmodseq,

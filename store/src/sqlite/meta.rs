@@ -19,6 +19,16 @@ impl Database {
         Ok(rows)
     }
 
+    /// What a deleted mailbox held, from above a UID on. [CS-SPLIT-12]
+    pub(crate) fn deleted(&self, uniqueid: &[u8], above_uid: u32, limit: u32) -> Outcome<Vec<(u32, Guid)>> {
+        let sql = "SELECT uid, guid FROM deleted WHERE uniqueid = ?1 AND uid > ?2 ORDER BY uid LIMIT ?3";
+        let mut statement = self.conn.prepare_cached(sql)?;
+        let rows = statement.query_map(params![uniqueid, above_uid, limit], |row| {
+            Ok((row.get(0)?, Guid::from_bytes(row.get::<_, [u8; 20]>(1)?)))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
     pub(crate) fn tombstones(&self) -> Outcome<Vec<Tombstone>> {
         self.all(
             "SELECT uniqueid, name, highestmodseq, deleted_at FROM tombstone ORDER BY uniqueid",
@@ -94,6 +104,13 @@ impl Database {
 impl Database {
     fn change(&self, sql: &str, params: impl rusqlite::Params) -> Outcome<usize> {
         Ok(self.conn.prepare_cached(sql)?.execute(params)?)
+    }
+
+    /// Forgets that a mailbox was deleted: it is there again.
+    pub(crate) fn forget_tombstone(&self, uniqueid: &[u8]) -> Outcome<()> {
+        self.change("DELETE FROM tombstone WHERE uniqueid = ?1", [uniqueid])?;
+        self.change("DELETE FROM deleted WHERE uniqueid = ?1", [uniqueid])
+            .map(drop)
     }
 
     pub(crate) fn put_tombstone(&self, tombstone: &Tombstone) -> Outcome<()> {

@@ -52,6 +52,9 @@ CREATE TABLE server_annotation(
 CREATE TABLE credential(
   user BLOB, mechanism TEXT, salt BLOB NOT NULL, iterations INTEGER NOT NULL, stored_key BLOB NOT NULL,
   server_key BLOB NOT NULL, PRIMARY KEY(user, mechanism)) WITHOUT ROWID;
+", "
+CREATE TABLE deleted(
+  uniqueid BLOB NOT NULL, uid INTEGER NOT NULL, guid BLOB NOT NULL, PRIMARY KEY(uniqueid, uid)) WITHOUT ROWID;
 "];
 
 /// Migrations of the locator.

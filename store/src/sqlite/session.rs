@@ -48,6 +48,14 @@ impl Session for SqliteSession {
             Request::Tombstones { scope } => self
                 .read(&scope, |database| database.tombstones())
                 .map(|found| Reply::Tombstones(found.unwrap_or_default())),
+            Request::Deleted {
+                scope,
+                uniqueid,
+                above_uid,
+                limit,
+            } => self
+                .read(&scope, |database| database.deleted(&uniqueid, above_uid, limit))
+                .map(|found| Reply::Deleted(found.unwrap_or_default())),
             Request::UserMeta { user } => self
                 .read(&Scope::User(user), |database| database.user_meta())
                 .map(|found| Reply::UserMeta(found.unwrap_or_default())),
@@ -644,8 +652,11 @@ fn apply(database: &mut Database, change: Change) -> Outcome<Option<Text>> {
             return Ok(is_new.then_some(mailbox.uniqueid));
         }
         Change::RemoveMailbox { uniqueid, tombstone } => {
-            database.remove_mailbox(&uniqueid)?;
-            tombstone.map_or(Ok(()), |tombstone| database.put_tombstone(&tombstone))
+            match tombstone {
+                Some(tombstone) if tombstone.uniqueid == uniqueid => database.bury_mailbox(&tombstone),
+                Some(_) => Err(words::misuse(words::OTHER_TOMBSTONE).into()),
+                None => database.remove_mailbox(&uniqueid),
+            }
         }
         Change::ClearRecords { uniqueid } => {
             let number = database.mailbox_number(&uniqueid)?;

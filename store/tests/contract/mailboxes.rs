@@ -222,10 +222,31 @@ pub fn a_removed_mailbox_leaves_its_tombstone(bench: &Bench) {
         user("jane"),
         vec![put_mailbox("user.jane.a", "u1"), put_mailbox("user.jane.b", "u2")],
     );
+    client.stage(b"one");
+    client.stage(b"two");
+    let held = vec![record(1, 5, b"one"), expunged(record(4, 6, b"two"))];
+    client.transact(user("jane"), vec![put_records("u1", held)]);
     client.transact(
         user("jane"),
         vec![remove("u1", Some(tombstone("u1", 5))), remove("u2", None)],
     );
+    let deleted = |id: &str, above_uid, limit| Request::Deleted {
+        scope: user("jane"),
+        uniqueid: text(id),
+        above_uid,
+        limit,
+    };
+    let both = vec![(1, guid(b"one")), (4, guid(b"two"))];
+    assert_eq!(client.ask(deleted("u1", 0, 9)), Ok(Reply::Deleted(both.clone())));
+    assert_eq!(
+        client.ask(deleted("u1", 0, 1)),
+        Ok(Reply::Deleted(both[..1].to_vec()))
+    );
+    assert_eq!(
+        client.ask(deleted("u1", 1, 9)),
+        Ok(Reply::Deleted(both[1..].to_vec()))
+    );
+    assert_eq!(client.ask(deleted("u2", 0, 9)), Ok(Reply::Deleted(vec![])));
     assert_eq!(client.mailboxes(Select::User(text("jane"))), []);
     assert_eq!(client.mailboxes(Select::Uniqueids(vec![text("u1")])), []);
     let tombstones = Request::Tombstones { scope: user("jane") };
@@ -236,6 +257,7 @@ pub fn a_removed_mailbox_leaves_its_tombstone(bench: &Bench) {
     // Coming back drops it.
     client.transact(user("jane"), vec![put_mailbox("user.jane.c", "u1")]);
     assert_eq!(client.ask(tombstones), Ok(Reply::Tombstones(vec![])));
+    assert_eq!(client.ask(deleted("u1", 0, 9)), Ok(Reply::Deleted(vec![])));
     client.begin(user("jane"));
     let missing = client.write(vec![remove("u9", Some(tombstone("u9", 5)))]);
     assert!(matches!(missing, Err(StoreError::NotFound { .. })));
