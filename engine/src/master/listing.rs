@@ -1,0 +1,1 @@
+//! Under construction of this module's parts begins below.
