@@ -58,6 +58,7 @@ pub(crate) fn verdict(ending: &Ending) -> (Option<String>, u8) {
             )),
             NO_PERMISSION,
         ),
+        Ending::TlsFailed(text) => (Some(format!("TLS: {text}")), NO_PERMISSION),
         Ending::CompressionUnavailable(text) => (
             Some(format!(
                 "no compression: {text}; run without -z, or enable it on the replica"

@@ -9,7 +9,6 @@ use net::client::Target;
 use net::config::{CompressWish, Config, Service, Settings};
 use net::trace::Trace;
 use protocol::Text;
-use protocol::limits::Limits;
 use store::sqlite::{Options, SqliteStore};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,14 +43,12 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         settings.sync_compress
     };
     let master = MasterConfig {
-        job,
-        authenticate: true,
         compress: target.compress(wish),
         dest_partition: args.dest_partition.as_deref().map(Text::from),
         local_only: args.local_only,
         copyback: !args.no_copyback,
-        limits: Limits::default(),
         pipeline_bytes_max: PIPELINE_BYTES,
+        ..MasterConfig::new(job)
     };
     if !settings.store.is_dir() {
         // An empty store made here would replicate nothing, and call that a success.
@@ -91,7 +88,7 @@ async fn replicate(
 fn target(args: &Args, config: &Config, settings: &Settings) -> Result<Target, Failure> {
     let peer = match &args.server {
         Some(text) => {
-            Some(Settings::peer(config, text).map_err(|e| Failure::Usage(format!("-S {text}: {e}")))?)
+            Some(Settings::peer(config, None, text).map_err(|e| Failure::Usage(format!("-S {text}: {e}")))?)
         }
         None => settings.sync_host.clone(),
     };

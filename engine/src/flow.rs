@@ -46,6 +46,8 @@ pub enum Input {
     Stored(TicketId, Result<Reply, StoreError>),
     /// The answer to [`Output::Sasl`].
     Sasl(SaslReply),
+    /// The answer to [`Output::StartTls`]: the handshake is done. A failed one ends the connection instead.
+    TlsStarted(TlsStarted),
     /// The operator wants the machine to stop: finish or roll back what runs, say so, close.
     Shutdown,
 }
@@ -66,6 +68,9 @@ pub enum Output {
         /// Deflated bytes to inflate first.
         received: Bytes,
     },
+    /// All bytes given by [`Output::Send`] before this go out in clear; then the handshake, and both directions are
+    /// in TLS, whose inside begins anew. Bytes that came in clear behind the switch end the connection. [CS-AUTH-12]
+    StartTls,
     /// Nothing to do until one of these happens.
     Wait(Waiting),
     /// The machine has ended; close the connection after what was sent is out.
@@ -79,8 +84,18 @@ pub struct Waiting {
     pub for_input: bool,
     /// A storage ticket is open.
     pub for_store: bool,
-    /// A SASL step is open.
+    /// A SASL step or a TLS handshake is open.
     pub for_sasl: bool,
+    /// Nothing is under way: it waits for its owner to give it work, and no time-out runs.
+    pub for_owner: bool,
+}
+
+/// What a machine learns of a TLS handshake.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TlsStarted {
+    /// Server side: whether the client showed a certificate that was verified and names somebody, so that EXTERNAL can
+    /// be offered.
+    pub identified: bool,
 }
 
 /// A step asked of the SASL layer. All data is base64, as on the wire.
@@ -158,7 +173,10 @@ impl<D: Decoder + 'static> Machine<D> {
             answers: BTreeMap::new(),
             sasl_open: false,
             sasl_reply: None,
+            tls_open: false,
+            tls_started: None,
             wants_input: false,
+            is_idle: false,
             input_bytes: 0,
             input_bytes_max: None,
         }));
@@ -189,8 +207,17 @@ impl<D: Decoder + 'static> Machine<D> {
                 shared.sasl_open = false;
                 shared.sasl_reply = Some(reply);
             }
+            Input::TlsStarted(started) => {
+                shared.tls_open = false;
+                shared.tls_started = Some(started);
+            }
             Input::Shutdown => shared.shutdown = true,
         }
+    }
+
+    /// Tells the time only: the owner has something for the machine that comes another way.
+    pub fn tell(&mut self, now: Now) {
+        lock(&self.shared).now = now;
     }
 
     /// The next thing to do. Call it until it answers [`Output::Wait`] or [`Output::Closed`].
@@ -202,6 +229,7 @@ impl<D: Decoder + 'static> Machine<D> {
                     return output;
                 }
                 shared.wants_input = false;
+                shared.is_idle = false;
             }
             let Some(task) = self.task.as_mut() else {
                 return Output::Closed;
@@ -218,7 +246,8 @@ impl<D: Decoder + 'static> Machine<D> {
                 return Output::Wait(Waiting {
                     for_input: shared.wants_input && !shared.eof,
                     for_store: shared.open_tickets > 0,
-                    for_sasl: shared.sasl_open,
+                    for_sasl: shared.sasl_open || shared.tls_open,
+                    for_owner: shared.is_idle && shared.open_tickets == 0,
                 });
             }
         }
@@ -238,7 +267,10 @@ struct Shared<D> {
     answers: BTreeMap<TicketId, Result<Reply, StoreError>>,
     sasl_open: bool,
     sasl_reply: Option<SaslReply>,
+    tls_open: bool,
+    tls_started: Option<TlsStarted>,
     wants_input: bool,
+    is_idle: bool,
     input_bytes: u64,
     input_bytes_max: Option<u64>,
 }
@@ -332,6 +364,18 @@ impl<D: Decoder> Port<D> {
         .await
     }
 
+    /// Says that nothing is under way until the owner gives something; what the peer says meanwhile is still heard.
+    pub fn idle(&self) {
+        let mut shared = lock(&self.shared);
+        shared.wants_input = true;
+        shared.is_idle = true;
+    }
+
+    /// Whether the peer has closed and all it said was taken.
+    pub fn is_at_end(&self) -> bool {
+        lock(&self.shared).eof
+    }
+
     /// The next wire event if one is complete already.
     pub fn event_now(&self) -> Option<D::Event> {
         lock(&self.shared).decoder.next_event()
@@ -410,6 +454,27 @@ impl<D: Decoder> Port<D> {
         shared.flush_encoder();
         let received = shared.decoder.take_buffered();
         shared.output.push_back(Output::StartDeflate { received });
+    }
+
+    /// Switches TLS on behind everything encoded so far, and waits for the handshake. `None` when the peer sent
+    /// something in clear behind the switch, which may be somebody else's words: nothing is switched on, and the
+    /// connection must end. [CS-AUTH-12]
+    pub async fn start_tls(&self) -> Option<TlsStarted> {
+        {
+            let mut shared = lock(&self.shared);
+            shared.flush_encoder();
+            if !shared.decoder.take_buffered().is_empty() {
+                return None;
+            }
+            shared.tls_open = true;
+            shared.tls_started = None;
+            shared.output.push_back(Output::StartTls);
+        }
+        let started = std::future::poll_fn(|_| match lock(&self.shared).tls_started.take() {
+            Some(started) => Poll::Ready(started),
+            None => Poll::Pending,
+        });
+        Some(started.await)
     }
 }
 

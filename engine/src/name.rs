@@ -62,6 +62,27 @@ pub fn is_inbox(name: &[u8]) -> bool {
     !is_deleted(name) && owner(name).is_some_and(|user| inbox_of(&user).as_bytes() == name)
 }
 
+/// What a mailbox of this name is called once it is deleted at this time (seconds since the epoch). [CS-MBOX-45]
+pub fn deleted_name(name: &[u8], time: u32) -> Text {
+    let at = name.iter().position(|&b| b == b'!').map_or(0, |at| at + 1);
+    let (domain, local) = name.split_at(at);
+    let local = match local.strip_prefix(b"DELETED.") {
+        // It is deleted already: only its time changes.
+        Some(rest) => &rest[..rest.iter().rposition(|&b| b == b'.').unwrap_or(rest.len())],
+        None => local,
+    };
+    let time = format!(".{time:08X}");
+    Text::from([domain, b"DELETED.", local, time.as_bytes()].concat())
+}
+
+/// Whether this is what became of some user's INBOX in the `DELETED` hierarchy.
+pub fn is_deleted_inbox(name: &[u8]) -> bool {
+    let (_, local) = split_domain(name);
+    local
+        .strip_prefix(b"DELETED.user.")
+        .is_some_and(|rest| rest.iter().filter(|byte| **byte == b'.').count() == 1)
+}
+
 /// Whether the name lies in the `DELETED` hierarchy.
 pub fn is_deleted(name: &[u8]) -> bool {
     split_domain(name).1.starts_with(b"DELETED.")
@@ -117,6 +138,17 @@ mod tests {
         }
         assert!(!is_inbox(b"user.jane.Sent"));
         assert!(!is_inbox(b"DELETED.user.jane.5F000000"));
+        assert_eq!(deleted_name(b"user.jane.a", 0x5f), "DELETED.user.jane.a.0000005F");
+        assert_eq!(
+            deleted_name(b"x.org!user.jane", 0x5f00_0000),
+            "x.org!DELETED.user.jane.5F000000"
+        );
+        assert_eq!(
+            deleted_name(b"DELETED.user.jane.a.5F", 1),
+            "DELETED.user.jane.a.00000001"
+        );
+        assert!(is_deleted_inbox(b"DELETED.user.jane.5F000000"));
+        assert!(!is_deleted_inbox(b"DELETED.user.jane.a.5F000000"));
     }
 
     #[test]

@@ -287,13 +287,17 @@ fn one_failing_mailbox_does_not_stop_the_next_ones() {
     replica.append("user.jane", &["not ours\r\n"]);
     master.create(&["user.kim"]);
     let job = Job::Users(vec![Text::from("jane"), Text::from("kim")]);
-    let outcome = pair::sync(job, &master.store, &replica.store);
+    let mut config = pair::master_config(job);
+    // Without copyback two INBOXes cannot be joined.
+    config.copyback = false;
+    let (ours, theirs) = (&master.store, &replica.store);
+    let outcome = pair::connect(config, ours, theirs, "mailtwin 0.1.0", pair::Wire::default());
     assert_eq!(outcome.progress.ended, Some(Ending::SomeFailed));
     assert_eq!(outcome.progress.failures.len(), 1);
     let failure = &outcome.progress.failures[0];
     assert_eq!(failure.item, "jane");
     assert!(
-        failure.reason.contains("user.jane") && failure.reason.contains("unique id r0001"),
+        failure.reason.contains("user.jane") && failure.reason.contains("unique ids r0001"),
         "{}",
         failure.reason
     );

@@ -241,9 +241,22 @@ fn another_identity() {
     say(&mut driver, "APPLY FORCE %()", "OK success");
     say(&mut driver, &mailbox("user.jane", "id9", 0, 1, &[]), "OK success");
     let state = state(&store, &["jane"]);
+    assert!(state.contains("UNIQUEID id9 MBOXNAME user.jane "), "{state}");
+    // What it held is kept. [CS-EXC-27]
     assert!(
-        state.contains("UNIQUEID id9 MBOXNAME user.jane ") && !state.contains("UID 1 "),
+        state.contains("UNIQUEID id1 MBOXNAME DELETED.user.jane."),
         "{state}"
+    );
+    assert!(state.contains("UID 1 "), "{state}");
+    say(
+        &mut driver,
+        &mailbox("user.jane.a", "id7", 0, 1, &[]),
+        "OK success",
+    );
+    let state = self::state(&store, &["jane"]);
+    assert!(
+        !state.contains("UNIQUEID id2 "),
+        "nothing of an empty one is kept: {state}"
     );
     // The switch belongs to the connection that threw it.
     let mut other = replica(&store);

@@ -2,22 +2,30 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engine::Master;
-use engine::master::{Compress, Ending, MasterConfig, Progress};
+use engine::flow::{Input, Now, Output};
+use engine::master::{Compress, Ending, Job, MasterConfig, Progress, Task, TaskResult};
 use engine::ticket::Session;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
 
 use crate::address::PeerAddress;
 use crate::config::{CompressWish, Settings};
-use crate::driver::{self, End, Options};
+use crate::driver::{self, Drive, End, Options};
 use crate::sasl::{ClientSasl, Credentials};
 use crate::stream::Stream;
 use crate::trace::Trace;
 
 /// Bytes of answers that may wait while the replica takes no more commands.
 const READ_AHEAD_BYTES: usize = 32 * 1024 * 1024;
+
+/// How long nothing may be under way before the replica is asked whether it is still there.
+const QUIET_MAX: Duration = Duration::from_secs(300);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -102,10 +110,56 @@ impl Target {
 /// When there is no connection; everything after that is in the counters' `ended`.
 pub async fn run(
     target: &Target,
+    config: MasterConfig,
+    session: Box<dyn Session>,
+    stop: impl Future<Output = ()> + Send + 'static,
+    mut observe: impl FnMut(&Master),
+) -> Result<Progress, ConnectError> {
+    let make = |config| Fed {
+        master: Master::new(config),
+        feed: None,
+    };
+    converse(target, config, session, stop, make, |fed| observe(&fed.master)).await
+}
+
+/// Connects and does what `tasks` gives until that channel is closed, or `stop` completes; many tasks may be under way at
+/// once. Each result is sent as soon as it is known. A task that has none when this returns was not done: the connection
+/// was lost, or the operator stopped it.
+///
+/// While nothing is under way the replica is asked every now and then whether it is still there.
+///
+/// # Errors
+/// When there is no connection; everything after that is in the counters' `ended`.
+pub async fn run_tasks(
+    target: &Target,
+    mut config: MasterConfig,
+    session: Box<dyn Session>,
+    tasks: mpsc::Receiver<Task>,
+    results: mpsc::UnboundedSender<TaskResult>,
+    stop: impl Future<Output = ()> + Send + 'static,
+    mut observe: impl FnMut(&Master),
+) -> Result<Progress, ConnectError> {
+    config.job = Job::Tasks;
+    let quiet_max = (target.peer_timeout / 2).min(QUIET_MAX);
+    let make = |config| Fed {
+        master: Master::new(config),
+        feed: Some(Feed {
+            tasks: Some(tasks),
+            results,
+            quiet_max,
+            alarm: None,
+        }),
+    };
+    converse(target, config, session, stop, make, |fed| observe(&fed.master)).await
+}
+
+async fn converse(
+    target: &Target,
     mut config: MasterConfig,
     session: Box<dyn Session>,
     stop: impl Future<Output = ()> + Send + 'static,
-    observe: impl FnMut(&Master),
+    make: impl FnOnce(MasterConfig) -> Fed,
+    observe: impl FnMut(&Fed),
 ) -> Result<Progress, ConnectError> {
     let mut stop = Box::pin(stop);
     let stream = tokio::select! {
@@ -122,11 +176,83 @@ pub async fn run(
         trace: target.trace.clone(),
         ..Options::default()
     };
-    let (master, end) =
-        driver::drive(Master::new(config), stream, session, sasl, stop, options, observe).await;
-    let mut progress = master.progress();
+    let (fed, end) = driver::drive(make(config), stream, session, sasl, stop, options, observe).await;
+    let mut progress = fed.master.progress();
     progress.ended = Some(ending(progress.ended.take(), end));
     Ok(progress)
+}
+
+/// A master, and where its work comes from and its results go.
+struct Fed {
+    master: Master,
+    feed: Option<Feed>,
+}
+
+struct Feed {
+    /// `None` once it is closed.
+    tasks: Option<mpsc::Receiver<Task>>,
+    results: mpsc::UnboundedSender<TaskResult>,
+    quiet_max: Duration,
+    /// Set while nothing is under way.
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Drive for Fed {
+    fn handle(&mut self, now: Now, input: Input) {
+        self.master.handle(now, input);
+    }
+
+    fn poll(&mut self) -> Output {
+        let output = self.master.poll();
+        if let Some(feed) = &mut self.feed
+            && matches!(output, Output::Wait(_) | Output::Closed)
+        {
+            for result in self.master.take_results() {
+                // Who does not listen any more does not want to know.
+                let _ = feed.results.send(result);
+            }
+            match output {
+                Output::Wait(waiting) if waiting.for_owner => {}
+                _ => feed.alarm = None,
+            }
+            if let (Output::Wait(waiting), None) = (&output, &feed.alarm)
+                && waiting.for_owner
+            {
+                feed.alarm = Some(Box::pin(tokio::time::sleep(feed.quiet_max)));
+            }
+        }
+        output
+    }
+
+    fn poll_owner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(feed) = &mut self.feed else {
+            return Poll::Pending;
+        };
+        if let Some(tasks) = &mut feed.tasks
+            && self.master.wants_tasks()
+        {
+            match tasks.poll_recv(cx) {
+                Poll::Ready(Some(task)) => {
+                    self.master.give(driver::now(), task);
+                    return Poll::Ready(());
+                }
+                Poll::Ready(None) => {
+                    feed.tasks = None;
+                    self.master.retire(driver::now());
+                    return Poll::Ready(());
+                }
+                Poll::Pending => {}
+            }
+        }
+        if let Some(alarm) = &mut feed.alarm
+            && alarm.as_mut().poll(cx).is_ready()
+        {
+            feed.alarm = None;
+            self.master.keep_alive(driver::now());
+            return Poll::Ready(());
+        }
+        Poll::Pending
+    }
 }
 
 /// The machine knows best how it ended, unless it never came to know.

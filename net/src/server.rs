@@ -182,6 +182,7 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
         version: config.version.clone(),
         mechanisms: offered,
         compress: config.compress,
+        tls: None,
         partitions: config
             .partitions
             .iter()

@@ -20,7 +20,6 @@ use net::sasl::{Credentials, Hash, Verifier, Verifiers, derive};
 use net::secret::Secret;
 use net::server::{NewSession, Server, ServerConfig};
 use protocol::Text;
-use protocol::limits::Limits;
 use store::memory::MemoryStore;
 use store::sqlite::{Options, SqliteStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -137,14 +136,9 @@ fn of_sqlite(store: &SqliteStore) -> NewSession {
 
 async fn sync(target: &Target, session: impl Session + 'static, compress: Compress) -> Progress {
     let config = MasterConfig {
-        job: Job::AllUsers { prefix: Text::EMPTY },
-        authenticate: true,
         compress,
-        dest_partition: None,
-        local_only: false,
-        copyback: true,
-        limits: Limits::default(),
         pipeline_bytes_max: 1 << 20,
+        ..MasterConfig::new(Job::AllUsers { prefix: Text::EMPTY })
     };
     client::run(target, config, Box::new(session), std::future::pending(), |_| {})
         .await
@@ -335,14 +329,8 @@ async fn a_silent_server_is_left_by_the_client() {
     );
     drop(listener);
     let config = MasterConfig {
-        job: Job::Users(Vec::new()),
-        authenticate: true,
-        compress: Compress::No,
-        dest_partition: None,
-        local_only: false,
-        copyback: true,
-        limits: Limits::default(),
         pipeline_bytes_max: 1 << 20,
+        ..MasterConfig::new(Job::Users(Vec::new()))
     };
     let session = Box::new(MemoryStore::new().session());
     let refused = client::run(&target, config, session, std::future::pending(), |_| {}).await;

@@ -139,14 +139,9 @@ fn repaired(progress: &Progress) -> u64 {
 
 fn config(user: &Text) -> MasterConfig {
     MasterConfig {
-        job: Job::Users(vec![user.clone()]),
         authenticate: false,
-        compress: Compress::No,
-        dest_partition: None,
-        local_only: false,
-        copyback: true,
-        limits: Limits::default(),
         pipeline_bytes_max: 1 << 20,
+        ..MasterConfig::new(Job::Users(vec![user.clone()]))
     }
 }
 
@@ -156,6 +151,7 @@ fn replica_config() -> ReplicaConfig {
         version: "mailtwin sim".into(),
         mechanisms: Vec::new(),
         compress: false,
+        tls: None,
         partitions: Vec::new(),
         trusted: true,
         limits: Limits::default(),

@@ -14,7 +14,6 @@ use net::sasl::Credentials;
 use net::secret::Secret;
 use net::server::{Server, ServerConfig};
 use protocol::Text;
-use protocol::limits::Limits;
 use store::sqlite::SqliteStore;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -120,14 +119,9 @@ impl Wire {
             trace: None,
         };
         let config = MasterConfig {
-            job: Job::AllUsers { prefix: Text::EMPTY },
-            authenticate: true,
             compress: Compress::Required,
-            dest_partition: None,
-            local_only: false,
-            copyback: true,
-            limits: Limits::default(),
             pipeline_bytes_max: 4 << 20,
+            ..MasterConfig::new(Job::AllUsers { prefix: Text::EMPTY })
         };
         let session = Box::new(master.session());
         let run = client::run(&target, config, session, std::future::pending(), |_| {});

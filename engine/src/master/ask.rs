@@ -202,6 +202,11 @@ impl RecordCursor {
         Ok(self.held.front())
     }
 
+    /// Takes all that was read and not taken.
+    pub(super) fn take_all(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.held).into()
+    }
+
     /// Takes what [`RecordCursor::peek`] showed.
     pub(super) fn take(&mut self) -> Option<Record> {
         self.held.pop_front()

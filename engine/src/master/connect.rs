@@ -1,4 +1,4 @@
-//! From the banner to the first command: who the peer is, authentication, deflate, capabilities. [CS-CONN-2] [CS-CONN-3]
+//! From the banner to the first command: who the peer is, TLS, authentication, deflate, capabilities. [CS-CONN-2] [CS-CONN-3]
 
 use protocol::Text;
 use protocol::command::{Apply, Command};
@@ -6,7 +6,7 @@ use protocol::decode::{ReplyDecoder, ReplyEvent};
 use protocol::response::{Data, Final};
 
 use super::run::Run;
-use super::{Compress, Ending, MasterConfig};
+use super::{Compress, Ending, MasterConfig, Tls};
 use crate::flow::{Ended, Port, SaslReply, SaslRequest};
 
 /// What kind of server answers.
@@ -27,6 +27,8 @@ pub(super) struct PeerProfile {
     mechanisms: Vec<String>,
     /// Whether the banner had capability lines at all (Unix sockets show none).
     has_capabilities: bool,
+    /// Whether STARTTLS is offered.
+    starttls: bool,
     /// Whether deflate is offered.
     deflate: bool,
     /// Whether `#sieve` mailboxes travel as mailboxes; offered first, then as enabled.
@@ -39,6 +41,7 @@ impl PeerProfile {
             server: Server::Cyrus(0, 0),
             mechanisms: Vec::new(),
             has_capabilities: false,
+            starttls: false,
             deflate: false,
             sieve_mailbox: false,
         }
@@ -57,10 +60,16 @@ impl PeerProfile {
         }
     }
 
+    /// Whether a mailbox that never held a message gives way to another one of its name. [CS-MBOX-18]
+    pub(super) fn replaces_unused(&self) -> bool {
+        self.takes_unknown_ids()
+    }
+
     fn learn_capability(&mut self, name: &Text, arguments: &[Text]) {
         self.has_capabilities = true;
         match name.to_ascii_uppercase().as_slice() {
             b"SASL" => self.mechanisms = arguments.iter().map(|m| m.to_lossy().into_owned()).collect(),
+            b"STARTTLS" => self.starttls = true,
             b"COMPRESS" => self.deflate = arguments.iter().any(|a| a.eq_ignore_ascii_case(b"DEFLATE")),
             b"SIEVE-MAILBOX" => self.sieve_mailbox = true,
             _ => {}
@@ -116,6 +125,47 @@ fn unexpected(event: Result<ReplyEvent, Ended>, during: &str) -> Ending {
         Ok(ReplyEvent::Fatal(fault)) => Ending::ConnectionLost(format!("{during}: {fault}")),
         Ok(_) => Ending::ConnectionLost(format!("{during} is not that of a csync server")),
     }
+}
+
+/// STARTTLS as configured; inside TLS the peer begins anew, and what it said in clear is forgotten. [CS-CONN-29]
+/// [CS-CONN-53]
+pub(super) async fn secure(
+    port: &Port<ReplyDecoder>,
+    peer: &mut PeerProfile,
+    policy: Tls,
+) -> Result<(), Ending> {
+    match policy {
+        Tls::Never => return Ok(()),
+        Tls::WhenOffered if !peer.starttls => return Ok(()),
+        Tls::Required if !peer.starttls => {
+            return Err(Ending::TlsFailed(
+                "the replica does not offer STARTTLS, and TLS is required; give it a certificate \
+                 (`tls_server_cert` and `tls_server_key` there), or do not require TLS"
+                    .to_owned(),
+            ));
+        }
+        Tls::WhenOffered | Tls::Required => {}
+    }
+    port.encode(|encoder| encoder.command(&Command::StartTls));
+    loop {
+        match port.event(false).await {
+            Ok(ReplyEvent::Final(Final::Ok(_))) => break,
+            Ok(ReplyEvent::Final(Final::No(_, text) | Final::Bad(text))) => {
+                return Err(Ending::TlsFailed(format!(
+                    "the replica offers STARTTLS and then refuses it: {text}; see its log, its certificate may not be readable"
+                )));
+            }
+            Ok(ReplyEvent::Data(_)) => {}
+            event => return Err(unexpected(event, "STARTTLS")),
+        }
+    }
+    if port.start_tls().await.is_none() {
+        return Err(Ending::ConnectionLost(
+            "something was sent in clear behind the replica's answer to STARTTLS; somebody may be tampering with the connection".to_owned(),
+        ));
+    }
+    *peer = banner(port).await?;
+    Ok(())
 }
 
 /// Authenticates with what the SASL layer chooses. [CS-AUTH-10]
@@ -225,7 +275,7 @@ impl Run {
                 &Command::Apply(Apply::Capabilities(names)),
             )
         });
-        let force = (!self.config.copyback).then(|| {
+        let force = (!self.config.copyback && !self.config.dry_run).then(|| {
             self.wire
                 .send("APPLY FORCE", &none, &Command::Apply(Apply::Force))
         });

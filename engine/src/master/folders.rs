@@ -6,6 +6,8 @@ use protocol::command::{Apply, Command, Get};
 use protocol::response::{Code, Data};
 use protocol::{MailboxLine, Text};
 
+use super::decision::Deed;
+use super::plan::PlannedWhat;
 use super::run::{Run, Tried, Trouble};
 use super::wire::Answer;
 use crate::model::{Mailbox, Tombstone};
@@ -130,9 +132,13 @@ impl Run {
         self.find_elsewhere(batch).await?;
         let had_some = !batch.remotes.is_empty();
         self.delete_remotes(batch).await?;
+        self.clear_names(batch).await?;
         self.rename_remotes(batch).await?;
         self.raise_locals(batch).await?;
         let todo = self.compare(batch);
+        if self.config.dry_run {
+            return self.plan_updates(batch, todo).await;
+        }
         if had_some {
             self.reserve(batch, &todo.send).await?;
         }
@@ -179,48 +185,28 @@ impl Run {
         Ok(())
     }
 
-    /// Deletes what we know to be deleted, and only that; adds to the batch what lives here under another name.
-    /// [CS-MASTER-11]
+    /// Deletes what we know to be deleted, and only that; adds to the batch what lives here under another name, or comes
+    /// back. [CS-MASTER-11] [CS-SPLIT-10]
     async fn delete_remotes(&mut self, batch: &mut Batch) -> Tried<()> {
+        let dead = self.judge_buried(batch).await?;
         let ours: BTreeSet<&Text> = batch.locals.iter().map(|mailbox| &mailbox.uniqueid).collect();
-        let mut dead = Vec::new();
         let mut unknown = Vec::new();
         for (uniqueid, line) in batch.remotes.iter().filter(|(id, _)| !ours.contains(id)) {
             let Some(name) = line.mboxname.clone() else {
                 continue;
             };
-            if batch.tombstones.contains_key(uniqueid) {
-                dead.push((name, uniqueid.clone()));
-            } else if !is_placeholder(line) && (self.peer.sieve_mailbox || !name::is_sieve(&name)) {
+            // One that has the name of one of ours has to make way, and is told of then.
+            let is_in_the_way = batch.locals.iter().any(|m| m.name == name && !m.is_placeholder());
+            if !batch.tombstones.contains_key(uniqueid)
+                && !is_in_the_way
+                && !is_placeholder(line)
+                && (self.peer.sieve_mailbox || !name::is_sieve(&name))
+            {
                 unknown.push((name, uniqueid.clone()));
             }
         }
-        // Children go before their parents.
-        dead.sort_by(|a, b| b.cmp(a));
-        let mut asked = Vec::new();
-        for (name, uniqueid) in dead {
-            let command = Apply::Unmailbox {
-                mboxname: Some(name.clone()),
-                local: self.config.local_only,
-            };
-            asked.push((
-                self.wire.send("APPLY UNMAILBOX", &name, &Command::Apply(command)),
-                name,
-                uniqueid,
-            ));
-            self.wire.room().await?;
-        }
         self.adopt_renamed(batch, unknown).await?;
-        for (sent, name, uniqueid) in asked {
-            match self.wire.answer(sent).await?.result {
-                Err(refusal) if refusal.code != Code::MailboxNonexistent => batch.fail(&name, refusal.text),
-                _ => {
-                    self.notice(format!("deleted {name} on the replica"));
-                    batch.remotes.remove(&uniqueid);
-                }
-            }
-        }
-        Ok(())
+        self.delete_there(batch, dead).await
     }
 
     /// The replica's mailboxes that are not in the batch: some live here under another name.
@@ -244,7 +230,10 @@ impl Run {
                         mailbox.name
                     ));
                 }
-                None => self.notice(format!("{name} exists only on the replica; it is left as it is")),
+                None => {
+                    self.decide_on(&name, &uniqueid, "CS-SPLIT-16", Deed::LeaveMailbox);
+                    self.notice(format!("{name} exists only on the replica; it is left as it is"));
+                }
             }
         }
         batch
@@ -279,6 +268,10 @@ impl Run {
             }
         }
         if wanted.is_empty() {
+            return Ok(());
+        }
+        if self.config.dry_run {
+            self.plan_renames(batch, wanted);
             return Ok(());
         }
         let taken = batch
@@ -320,6 +313,22 @@ impl Run {
         // A rename may change more than the name.
         let lines = self.get_mailboxes(&names).await?;
         batch.learn(lines)
+    }
+}
+
+impl Run {
+    /// Notes renames instead of doing them.
+    fn plan_renames(&self, batch: &mut Batch, wanted: Vec<Rename>) {
+        for rename in wanted {
+            let what = if rename.from == rename.to {
+                PlannedWhat::MoveMailbox {
+                    partition: rename.partition,
+                }
+            } else {
+                PlannedWhat::RenameMailbox { from: rename.from }
+            };
+            self.plan_item(&batch.scope, &rename.to, what);
+        }
     }
 }
 

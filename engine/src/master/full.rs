@@ -1,350 +1,275 @@
-//! The full compare: reads all the replica has of a mailbox, merges it with ours in one transaction here, and has the
-//! replica expunge what moved. The update that follows makes both equal. [CS-MASTER-31] [CS-MASTER-32] [CS-MASTER-50]
+//! The full compare: walks through both sides' records, decides what becomes of each that is not alike, takes over here
+//! what has to come here in one transaction, and has the replica expunge what moved. The update that follows makes both
+//! equal. [CS-MASTER-31] [CS-MASTER-32] [CS-MASTER-50]
+//!
+//! Nothing is locked while the replica lists or sends messages. What was found is carried out only if the mailbox here
+//! is still what it was found on. At most [`ITEMS_HELD_MAX`] differing UIDs are held at a time; a mailbox with more is
+//! done in several passes, each of which leaves fewer. [CS-SPLIT-30]
 
-use protocol::command::{Apply, Command, Get};
-use protocol::decode::ReplyEvent;
-use protocol::response::StreamingData;
-use protocol::{MailboxLine, Record, SystemFlags, Text};
+use protocol::command::{Apply, Command};
+use protocol::{MailboxLine, Text};
 
-use super::ask::{RECORDS_AT_ONCE, RecordCursor};
+use super::ask::RECORDS_AT_ONCE;
 use super::folders::Batch;
-use super::merge_rules::{self, Sides, Verdict};
+use super::listing::{DeletedCursor, Facing};
+use super::merge_plan::{Found, Item, Resolved, Sides, resolve};
+use super::merge_rules::{self, Judged};
+use super::plan::Sending;
 use super::run::{Run, Tried, Trouble};
-use super::wire::Sent;
-use crate::crc::SyncCrc;
 use crate::model::{Mailbox, MailboxKey};
 use crate::ticket::{Change, Request};
 
-/// A message that gets a new UID, in the order in which UIDs are given out.
-enum Move {
-    /// The replica's comes here.
-    CopyBack(Record),
-    /// Ours changes its UID.
-    Renumber(Record),
+/// Differing UIDs held between the walk and the transaction.
+pub(super) const ITEMS_HELD_MAX: usize = 16_384;
+/// Times that a compare begins anew because the mailbox changed here meanwhile.
+const ATTEMPTS_MAX: usize = 4;
+
+/// Which mailbox of ours faces the replica's.
+#[derive(Clone)]
+pub(super) enum Ours {
+    /// One that is here.
+    Here(Mailbox),
+    /// One that was deleted here; as it would come back, without records. [CS-SPLIT-12]
+    Deleted(Mailbox),
 }
 
-/// A merge under way.
-struct Merge {
-    before: Mailbox,
-    after: Mailbox,
-    sides: Sides,
-    now: i64,
-    cursor: RecordCursor,
-    crc: SyncCrc,
-    writes: Vec<Record>,
-    /// Old places of renumbered messages: written last, so that no message is ever without a record.
-    left_behind: Vec<Record>,
-    rewritten: u64,
-    moves: Vec<Move>,
-    adopted: Vec<Record>,
-    expunge_there: Vec<u32>,
-    highest_seen: u32,
+impl Ours {
+    pub(super) fn mailbox(&self) -> &Mailbox {
+        match self {
+            Ours::Here(mailbox) | Ours::Deleted(mailbox) => mailbox,
+        }
+    }
+
+    fn is_here(&self) -> bool {
+        matches!(self, Ours::Here(_))
+    }
 }
 
-impl Merge {
-    fn new(mailbox: Mailbox, line: &MailboxLine, now: i64) -> Tried<Self> {
-        let (Some(their_last_uid), Some(their_highestmodseq), Some(their_uidvalidity)) =
-            (line.last_uid, line.highestmodseq, line.uidvalidity)
-        else {
-            return Err(Trouble::Item(format!(
-                "{}: the replica's full listing lacks required keys",
-                mailbox.name
-            )));
-        };
-        if line.uniqueid.as_ref().is_some_and(|id| *id != mailbox.uniqueid) {
-            return Err(Trouble::Item(format!(
-                "{}: the replica has another mailbox of that name",
-                mailbox.name
-            )));
-        }
-        let mut after = mailbox.clone();
-        after.uidvalidity = after.uidvalidity.max(their_uidvalidity);
-        after.foldermodseq = after.foldermodseq.max(line.foldermodseq.unwrap_or(0));
-        after.xconvmodseq = after.xconvmodseq.max(after.xconvmodseq.and(line.xconvmodseq));
-        if their_highestmodseq > after.highestmodseq {
-            after.highestmodseq = their_highestmodseq;
-            after.annotations = line.annotations.clone().unwrap_or_default();
-        }
-        after.last_uid = after.last_uid.max(their_last_uid);
-        let sides = Sides {
-            our_last_uid: mailbox.last_uid,
-            our_deletedmodseq: mailbox.deletedmodseq,
-            their_last_uid,
-            their_highestmodseq,
-        };
-        Ok(Merge {
-            cursor: RecordCursor::new(&mailbox.key()),
-            before: mailbox,
-            after,
-            sides,
-            now,
-            crc: SyncCrc::EMPTY,
-            writes: Vec::new(),
-            left_behind: Vec::new(),
-            rewritten: 0,
-            moves: Vec::new(),
-            adopted: Vec::new(),
-            expunge_there: Vec::new(),
-            highest_seen: 0,
-        })
-    }
-
-    /// Writes a record with a new modseq.
-    fn put(&mut self, record: Record) {
-        let record = self.stamp(record);
-        self.writes.push(record);
-    }
-
-    fn stamp(&mut self, mut record: Record) -> Record {
-        self.after.highestmodseq += 1;
-        record.modseq = self.after.highestmodseq;
-        record.last_updated = self.now;
-        for keyword in &record.flags.keywords {
-            if !self
-                .after
-                .userflags
-                .iter()
-                .any(|known| known.eq_ignore_ascii_case(keyword))
-            {
-                self.after.userflags.push(keyword.clone());
-            }
-        }
-        self.crc.toggle(&record);
-        self.rewritten += 1;
-        record
-    }
-
-    fn renumber(&mut self, ours: Record) {
-        let mut tombstone = ours.clone();
-        tombstone.flags.system = tombstone.flags.system.with(SystemFlags::EXPUNGED);
-        let tombstone = self.stamp(tombstone);
-        self.left_behind.push(tombstone);
-        self.moves.push(Move::Renumber(ours));
-    }
-
-    fn copy_back(&mut self, theirs: Record) {
-        self.expunge_there.push(theirs.uid);
-        self.moves.push(Move::CopyBack(theirs));
-    }
-
-    fn carry_out(&mut self, verdict: Verdict, ours: Option<Record>, theirs: Option<Record>) {
-        match (verdict, ours, theirs) {
-            (Verdict::Keep, Some(ours), _) => self.crc.toggle(&ours),
-            (Verdict::Rewrite(record), ..) => self.put(record),
-            (Verdict::Renumber, Some(ours), _) => self.renumber(ours),
-            (Verdict::Adopt, _, Some(theirs)) => self.adopted.push(theirs),
-            (Verdict::CopyBack, _, Some(theirs)) => self.copy_back(theirs),
-            (Verdict::Stale, _, Some(theirs)) => self.expunge_there.push(theirs.uid),
-            (Verdict::Split, Some(ours), Some(theirs)) => {
-                // The lower GUID gets the lower UID, so that both masters of a pair would decide alike.
-                let ours_first = ours.guid < theirs.guid;
-                let (mine, his) = (!ours.is_expunged(), !theirs.is_expunged());
-                if mine && ours_first {
-                    self.renumber(ours.clone());
-                }
-                if his {
-                    self.copy_back(theirs);
-                }
-                if mine && !ours_first {
-                    self.renumber(ours);
-                }
-            }
-            (Verdict::Keep | Verdict::Split | Verdict::Renumber | Verdict::Adopt, ..) => {}
-            (Verdict::CopyBack | Verdict::Stale, ..) => {}
-        }
-    }
-
-    fn is_change(&self) -> bool {
-        self.rewritten > 0 || self.after != self.before
-    }
+/// What came of carrying out.
+enum Carried {
+    /// Done; these UIDs are to be expunged on the replica.
+    Done(Vec<u32>),
+    /// The mailbox was changed here meanwhile.
+    Overtaken,
 }
 
 impl Run {
     /// Merges the replica's state of a mailbox into ours. Reads of the batch see the result.
     pub(super) async fn merge(&mut self, batch: &Batch, index: usize) -> Tried<()> {
-        let key = batch.locals[index].key();
-        self.end_read().await?;
-        let merged = self.merge_in_transaction(&key).await;
-        if let Err(halt @ Trouble::Halt(_)) = merged {
-            return Err(halt);
+        self.merge_mailbox(batch, Ours::Here(batch.locals[index].clone()), None)
+            .await
+    }
+
+    /// The same for a mailbox that may have been deleted here, and whose name there may be another.
+    pub(super) async fn merge_mailbox(
+        &mut self,
+        batch: &Batch,
+        ours: Ours,
+        there: Option<&Text>,
+    ) -> Tried<()> {
+        let key = ours.mailbox().key();
+        let there = there.unwrap_or(&ours.mailbox().name).clone();
+        let mut ours = ours;
+        let mut our_last_uid = None;
+        let mut overtaken = 0;
+        loop {
+            self.check_stop()?;
+            if ours.is_here() {
+                let Some(now) = self.local_mailbox(&key).await? else {
+                    return Err(Trouble::Item("the mailbox was deleted here meanwhile".to_owned()));
+                };
+                ours = Ours::Here(now);
+            }
+            let (found, _) = self.survey(&ours, &there, our_last_uid).await?;
+            our_last_uid.get_or_insert(found.sides.our_last_uid);
+            let is_last = found.is_complete;
+            let resolved = resolve(found, self.port.now().0)?;
+            let wanted = resolved.wanted.clone();
+            self.fetch(&resolved.after, &resolved.line, wanted).await?;
+            self.end_read().await?;
+            let carried = self.carry_out(&key, &resolved).await;
+            if let Err(halt @ Trouble::Halt(_)) = carried {
+                return Err(halt);
+            }
+            self.begin_read(&batch.scope).await?;
+            match carried? {
+                Carried::Done(uids) => {
+                    self.tell_merged(&resolved, uids.len());
+                    self.expunge_there(&there, &key.uniqueid, uids).await?;
+                    ours = Ours::Here(resolved.after);
+                    if is_last {
+                        return Ok(());
+                    }
+                }
+                Carried::Overtaken => {
+                    overtaken += 1;
+                    if overtaken >= ATTEMPTS_MAX {
+                        return Err(Trouble::Item(format!(
+                            "{}: it was changed here again and again while it was compared with the replica; the next run goes on",
+                            ours.mailbox().name
+                        )));
+                    }
+                }
+            }
         }
-        self.begin_read(&batch.scope).await?;
-        let (name, expunge) = merged?;
-        if expunge.is_empty() {
+    }
+
+    fn tell_merged(&self, resolved: &Resolved, expunged: usize) {
+        resolved
+            .decisions
+            .iter()
+            .for_each(|decision| self.decide(decision.clone()));
+        self.notice(format!(
+            "{}: compared in full with the replica; {} records changed here, {expunged} expunged there",
+            resolved.after.name,
+            resolved.writes.len()
+        ));
+    }
+
+    /// Walks through both sides, and holds what is not alike; beside that, what an update without a full compare would
+    /// send. Nothing is changed.
+    pub(super) async fn survey(
+        &mut self,
+        ours: &Ours,
+        there: &Text,
+        our_last_uid: Option<u32>,
+    ) -> Tried<(Found, Sending)> {
+        let source = ours.is_here().then(|| ours.mailbox().key());
+        self.walk(ours, source, there, our_last_uid).await
+    }
+
+    /// The same for a mailbox of ours that would take over another identity.
+    pub(super) async fn survey_as(
+        &mut self,
+        old: &Mailbox,
+        joined: Mailbox,
+        there: &Text,
+    ) -> Tried<(Found, Sending)> {
+        self.walk(&Ours::Here(joined), Some(old.key()), there, None).await
+    }
+
+    async fn walk(
+        &mut self,
+        ours: &Ours,
+        source: Option<MailboxKey>,
+        there: &Text,
+        our_last_uid: Option<u32>,
+    ) -> Tried<(Found, Sending)> {
+        let Some(listing) = self.list_in_full(there).await? else {
+            return Err(Trouble::Item(format!(
+                "{there}: the replica gave no full listing"
+            )));
+        };
+        let line: MailboxLine = (*listing.line).clone();
+        let mut pair = self.side_by_side(listing, source.as_ref());
+        let sides = match Sides::new(ours.mailbox(), &line, our_last_uid) {
+            Ok(sides) => sides,
+            Err(reason) => {
+                self.end_side_by_side(pair).await?;
+                return Err(Trouble::Item(reason));
+            }
+        };
+        let mut deleted = (!ours.is_here()).then(|| DeletedCursor::new(ours.mailbox().key()));
+        let mut found = Found::new(ours.mailbox().clone(), ours.is_here(), line, sides);
+        let mut sending = Sending::default();
+        while let Some(facing) = self.next_facing(&mut pair).await? {
+            sending.take(&facing, &found.sides);
+            let judged = match self.judge(&facing, &mut deleted, &found.sides).await {
+                Ok(judged) => judged,
+                Err(why) => {
+                    self.end_side_by_side(pair).await?;
+                    return Err(why);
+                }
+            };
+            found.take(Item {
+                judged,
+                ours: facing.ours,
+                theirs: facing.theirs,
+            });
+            if found.items.len() >= ITEMS_HELD_MAX {
+                self.end_side_by_side(pair).await?;
+                found.is_complete = false;
+                break;
+            }
+        }
+        Ok((found, sending))
+    }
+
+    async fn judge(
+        &self,
+        facing: &Facing,
+        deleted: &mut Option<DeletedCursor>,
+        sides: &Sides,
+    ) -> Tried<Judged> {
+        Ok(match (&facing.ours, &facing.theirs) {
+            (Some(ours), Some(theirs)) => merge_rules::both(ours, theirs),
+            (Some(ours), None) => merge_rules::only_ours(ours, facing.more_follow, sides),
+            (None, Some(theirs)) => {
+                let was_ours = match deleted {
+                    None => false,
+                    Some(cursor) => self.was_ours(cursor, theirs).await?,
+                };
+                merge_rules::only_theirs(theirs, was_ours, sides)
+            }
+            (None, None) => Judged::nothing(),
+        })
+    }
+
+    /// Writes what was resolved, all in one transaction.
+    async fn carry_out(&mut self, key: &MailboxKey, resolved: &Resolved) -> Tried<Carried> {
+        if resolved.is_change() {
+            self.done(Request::Begin {
+                scope: key.scope.clone(),
+            })
+            .await?;
+            match self.write_resolved(key, resolved).await {
+                Ok(true) => self.done(Request::Commit).await?,
+                Ok(false) => {
+                    self.done(Request::Rollback).await?;
+                    self.done(Request::ForgetStaged).await?;
+                    return Ok(Carried::Overtaken);
+                }
+                Err(why) => return self.roll_back(why).await,
+            }
+            self.done(Request::ForgetStaged).await?;
+        }
+        Ok(Carried::Done(resolved.expunge_there.clone()))
+    }
+
+    /// False when the mailbox is not what it was any more.
+    async fn write_resolved(&mut self, key: &MailboxKey, resolved: &Resolved) -> Tried<bool> {
+        let now = self.local_mailbox(key).await?;
+        let expected = resolved.is_here.then_some(&resolved.before);
+        if now.as_ref() != expected {
+            return Ok(false);
+        }
+        self.write(vec![Change::PutMailbox(Box::new(resolved.after.clone()))])
+            .await?;
+        for records in resolved.writes.chunks(RECORDS_AT_ONCE) {
+            self.write(vec![Change::PutRecords {
+                uniqueid: resolved.after.uniqueid.clone(),
+                partition: resolved.after.partition.clone(),
+                records: records.to_vec(),
+            }])
+            .await?;
+        }
+        Ok(true)
+    }
+
+    /// Has the replica expunge; what it refuses is worth a word only, for the update finds it again. [CS-MASTER-50]
+    async fn expunge_there(&mut self, name: &Text, uniqueid: &Text, uids: Vec<u32>) -> Tried<()> {
+        if uids.is_empty() {
             return Ok(());
         }
         let command = Apply::Expunge {
             mboxname: Some(name.clone()),
-            uniqueid: Some(key.uniqueid),
-            uids: Some(expunge),
+            uniqueid: Some(uniqueid.clone()),
+            uids: Some(uids),
         };
-        let sent = self.wire.send("APPLY EXPUNGE", &name, &Command::Apply(command));
+        let sent = self.wire.send("APPLY EXPUNGE", name, &Command::Apply(command));
         if let Err(refusal) = self.wire.answer(sent).await?.result {
             self.notice(refusal.text);
         }
         Ok(())
-    }
-
-    async fn merge_in_transaction(&mut self, key: &MailboxKey) -> Tried<(Text, Vec<u32>)> {
-        self.done(Request::Begin {
-            scope: key.scope.clone(),
-        })
-        .await?;
-        let merge = match self.merge_records(key).await {
-            Ok(merge) => merge,
-            Err(why) => return self.roll_back(why).await,
-        };
-        if merge.is_change() {
-            self.done(Request::Commit).await?;
-        } else {
-            self.done(Request::Rollback).await?;
-        }
-        self.done(Request::ForgetStaged).await?;
-        self.notice(format!(
-            "{}: compared in full with the replica; {} records changed here, {} expunged there",
-            merge.after.name,
-            merge.rewritten,
-            merge.expunge_there.len()
-        ));
-        Ok((merge.after.name, merge.expunge_there))
-    }
-
-    async fn merge_records(&mut self, key: &MailboxKey) -> Tried<Merge> {
-        let Some(mailbox) = self.local_mailbox(key).await? else {
-            return Err(Trouble::Item("the mailbox was deleted here meanwhile".to_owned()));
-        };
-        let name = mailbox.name.clone();
-        let get = Command::Get(Get::FullMailbox(Some(name.clone())));
-        let sent = self.wire.send("GET FULLMAILBOX", &name, &get);
-        self.wire.front(sent).await?;
-        let line = loop {
-            match self.wire.streamed(sent).await? {
-                Ok(ReplyEvent::Begin(StreamingData::Mailbox(line))) => break line,
-                Ok(_) => {}
-                Err(answer) => {
-                    answer.result?;
-                    return Err(Trouble::Item(format!("{name}: the replica gave no full listing")));
-                }
-            }
-        };
-        let begun = Merge::new(mailbox, &line, self.port.now().0);
-        let mut merge = self.merge_stream(sent, begun).await?;
-        self.merge_rest(&mut merge).await?;
-        self.give_new_uids(&mut merge, &line).await?;
-        merge.after.crc = merge.crc;
-        if merge.is_change() {
-            self.write(vec![Change::PutMailbox(Box::new(merge.after.clone()))])
-                .await?;
-        }
-        Ok(merge)
-    }
-
-    /// Takes all of the replica's records; after an error the rest is read all the same, to stay in step.
-    async fn merge_stream(&mut self, sent: Sent, begun: Tried<Merge>) -> Tried<Merge> {
-        let mut state = begun;
-        loop {
-            match self.wire.streamed(sent).await? {
-                Ok(ReplyEvent::Record(theirs)) => {
-                    if let Ok(merge) = &mut state
-                        && let Err(why) = self.meet(merge, theirs).await
-                    {
-                        state = Err(why);
-                    }
-                }
-                Ok(_) => {}
-                Err(answer) => {
-                    answer.result?;
-                    return state;
-                }
-            }
-        }
-    }
-
-    async fn meet(&mut self, merge: &mut Merge, theirs: Record) -> Tried<()> {
-        if theirs.uid <= merge.highest_seen {
-            return Err(Trouble::Item(format!(
-                "{}: the replica's UIDs are not ascending",
-                merge.after.name
-            )));
-        }
-        merge.highest_seen = theirs.uid;
-        loop {
-            let next = merge.cursor.peek(&self.port).await?.map(|ours| ours.uid);
-            match next {
-                Some(uid) if uid < theirs.uid => {
-                    let Some(ours) = merge.cursor.take() else { continue };
-                    let verdict = merge_rules::only_ours(&ours, true, &merge.sides);
-                    merge.carry_out(verdict, Some(ours), None);
-                }
-                Some(uid) if uid == theirs.uid => {
-                    let Some(ours) = merge.cursor.take() else { continue };
-                    let verdict = merge_rules::both(&ours, &theirs);
-                    merge.carry_out(verdict, Some(ours), Some(theirs));
-                    break;
-                }
-                _ => {
-                    let verdict = merge_rules::only_theirs(&theirs, &merge.sides);
-                    merge.carry_out(verdict, None, Some(theirs));
-                    break;
-                }
-            }
-        }
-        self.flush(merge, RECORDS_AT_ONCE).await
-    }
-
-    async fn merge_rest(&mut self, merge: &mut Merge) -> Tried<()> {
-        while merge.cursor.peek(&self.port).await?.is_some() {
-            if let Some(ours) = merge.cursor.take() {
-                let verdict = merge_rules::only_ours(&ours, false, &merge.sides);
-                merge.carry_out(verdict, Some(ours), None);
-            }
-            self.flush(merge, RECORDS_AT_ONCE).await?;
-        }
-        Ok(())
-    }
-
-    async fn flush(&mut self, merge: &mut Merge, at: usize) -> Tried<()> {
-        if merge.writes.len() >= at.max(1) {
-            let records = std::mem::take(&mut merge.writes);
-            let (uniqueid, partition) = (merge.after.uniqueid.clone(), merge.after.partition.clone());
-            self.write(vec![Change::PutRecords {
-                uniqueid,
-                partition,
-                records,
-            }])
-            .await?;
-        }
-        Ok(())
-    }
-
-    /// Fetches what comes from the replica, and writes it and what is renumbered.
-    async fn give_new_uids(&mut self, merge: &mut Merge, line: &MailboxLine) -> Tried<()> {
-        let adopted = std::mem::take(&mut merge.adopted);
-        let moves = std::mem::take(&mut merge.moves);
-        let copied = moves.iter().filter_map(|m| {
-            if let Move::CopyBack(record) = m {
-                Some(record)
-            } else {
-                None
-            }
-        });
-        let wanted: Vec<Record> = adopted.iter().chain(copied).cloned().collect();
-        self.fetch(&merge.after, line, wanted).await?;
-        for record in adopted {
-            merge.put(record);
-            self.flush(merge, RECORDS_AT_ONCE).await?;
-        }
-        for Move::CopyBack(mut record) | Move::Renumber(mut record) in moves {
-            let Some(uid) = merge.after.last_uid.checked_add(1) else {
-                return Err(Trouble::Item(format!("{}: no UIDs are left", merge.after.name)));
-            };
-            merge.after.last_uid = uid;
-            record.uid = uid;
-            merge.put(record);
-            self.flush(merge, RECORDS_AT_ONCE).await?;
-        }
-        let mut left_behind = std::mem::take(&mut merge.left_behind);
-        merge.writes.append(&mut left_behind);
-        self.flush(merge, 1).await
     }
 }

@@ -1,1 +1,268 @@
-//! Under construction of this module's parts begins below.
+//! Mailboxes that were deleted here and are still on the replica: deleted there by identity and by what they held, or,
+//! when they hold mail that was never here, brought back. [CS-SPLIT-10] [CS-SPLIT-11] [CS-SPLIT-12]
+
+use protocol::command::Apply;
+use protocol::response::Code;
+use protocol::{MailboxLine, Text};
+
+use super::decision::{Decision, Deed};
+use super::folders::{Batch, is_placeholder};
+use super::full::Ours;
+use super::listing::DeletedCursor;
+use super::plan::PlannedWhat;
+use super::run::{Run, Tried, Trouble};
+use crate::crc::SyncCrc;
+use crate::model::{Mailbox, MailboxKey, Tombstone};
+use crate::name;
+
+/// What becomes of a mailbox of the replica that was deleted here.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Fate {
+    /// It holds nothing that was not deleted here.
+    Delete,
+    /// It holds mail that was never here.
+    Revive,
+    /// The replica has it no more, or another one has its name by now.
+    Gone,
+}
+
+impl Run {
+    /// Decides about the replica's mailboxes that were deleted here; answers the names of those to be deleted there.
+    pub(super) async fn judge_buried(&mut self, batch: &mut Batch) -> Tried<Vec<(Text, Text)>> {
+        let ours: std::collections::BTreeSet<Text> = batch
+            .locals
+            .iter()
+            .map(|mailbox| mailbox.uniqueid.clone())
+            .collect();
+        let mut buried: Vec<(Text, Text)> = batch
+            .remotes
+            .iter()
+            .filter(|(id, _)| !ours.contains(*id) && batch.tombstones.contains_key(*id))
+            .filter_map(|(id, line)| Some((line.mboxname.clone()?, id.clone())))
+            .collect();
+        // Children go before their parents.
+        buried.sort_by(|a, b| b.cmp(a));
+        let mut dead = Vec::new();
+        for (name, uniqueid) in buried {
+            self.check_stop()?;
+            let Some(line) = batch.remotes.get(&uniqueid).cloned() else {
+                continue;
+            };
+            match self.fate_of(batch, &line).await {
+                Ok(Fate::Delete) => {
+                    self.decide_on(&name, &uniqueid, "CS-SPLIT-11", Deed::DeleteMailbox);
+                    dead.push((name, uniqueid));
+                }
+                Ok(Fate::Revive) if !self.config.copyback => {
+                    self.decide_on(&name, &uniqueid, "CS-SPLIT-41", Deed::LeaveMailbox);
+                    self.notice(format!(
+                        "{name} was deleted here and holds mail on the replica that was never here; it is left there"
+                    ));
+                }
+                Ok(Fate::Revive) => match self.revive(batch, &line).await {
+                    Ok(()) => {}
+                    Err(Trouble::Item(reason)) => batch.fail(&name, reason),
+                    Err(halt) => return Err(halt),
+                },
+                Ok(Fate::Gone) => {
+                    batch.remotes.remove(&uniqueid);
+                }
+                Err(Trouble::Item(reason)) => batch.fail(&name, reason),
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(dead)
+    }
+
+    /// Tells a decision about a whole mailbox.
+    pub(super) fn decide_on(&self, name: &Text, uniqueid: &Text, rule: &'static str, what: Deed) {
+        self.decide(Decision {
+            mailbox: name.clone(),
+            uniqueid: uniqueid.clone(),
+            uid: None,
+            guid: None,
+            rule,
+            what,
+        });
+    }
+
+    /// Whether the replica's mailbox holds a live message that the one deleted here did not hold. [CS-SPLIT-12]
+    pub(super) async fn fate_of(&mut self, batch: &Batch, line: &MailboxLine) -> Tried<Fate> {
+        let (Some(name), Some(uniqueid)) = (&line.mboxname, &line.uniqueid) else {
+            return Ok(Fate::Gone);
+        };
+        if is_placeholder(line) || line.last_uid == Some(0) {
+            return Ok(Fate::Delete);
+        }
+        let Some(listing) = self.list_in_full(name).await? else {
+            return Ok(Fate::Gone);
+        };
+        let is_it = listing.line.uniqueid.as_ref() == Some(uniqueid);
+        let mut pair = self.side_by_side(listing, None);
+        let mut deleted = DeletedCursor::new(MailboxKey {
+            scope: batch.scope.clone(),
+            uniqueid: uniqueid.clone(),
+        });
+        let mut fate = if is_it { Fate::Delete } else { Fate::Gone };
+        while fate == Fate::Delete
+            && let Some(facing) = self.next_facing(&mut pair).await?
+        {
+            let Some(theirs) = facing.theirs.filter(|theirs| !theirs.is_expunged()) else {
+                continue;
+            };
+            match self.was_ours(&mut deleted, &theirs).await {
+                Ok(true) => {}
+                Ok(false) => fate = Fate::Revive,
+                Err(why) => {
+                    self.end_side_by_side(pair).await?;
+                    return Err(why);
+                }
+            }
+        }
+        self.end_side_by_side(pair).await?;
+        Ok(fate)
+    }
+
+    /// Brings a mailbox back with the mail that was never here; what was deleted here is expunged on the replica.
+    /// [CS-SPLIT-13] [CS-SPLIT-14] [CS-SPLIT-15]
+    async fn revive(&mut self, batch: &mut Batch, line: &MailboxLine) -> Tried<()> {
+        let (Some(there), Some(uniqueid)) = (line.mboxname.clone(), line.uniqueid.clone()) else {
+            return Ok(());
+        };
+        let name = self.revived_name(batch, &there, &uniqueid).await?;
+        self.decide_on(&there, &uniqueid, "CS-SPLIT-13", Deed::ReviveMailbox);
+        let mut line = line.clone();
+        if name != there {
+            self.rename_aside(batch, &uniqueid, &name, "CS-SPLIT-15").await?;
+            line.mboxname = Some(name.clone());
+        }
+        if self.config.dry_run {
+            return self.plan_revival(batch, &line, &there).await;
+        }
+        let mailbox = mailbox_of(&line);
+        let key = mailbox.key();
+        self.merge_mailbox(batch, Ours::Deleted(mailbox), Some(&name))
+            .await?;
+        self.notice(format!(
+            "{there} was deleted here, but holds mail on the replica that was never here: it is back as {name}"
+        ));
+        if let Some(now) = self.local_mailbox(&key).await? {
+            batch.tombstones.remove(&now.uniqueid);
+            batch.locals.push(now);
+            let lines = self.get_mailboxes(std::slice::from_ref(&name)).await?;
+            batch.learn(lines)?;
+        }
+        Ok(())
+    }
+
+    /// The name under which a mailbox comes back: its own, unless that is another's by now, or its user went too.
+    async fn revived_name(&mut self, batch: &Batch, there: &Text, uniqueid: &Text) -> Tried<Text> {
+        if name::is_deleted(there) {
+            return Ok(there.clone());
+        }
+        if let Some(user) = name::owner(there) {
+            let inbox = name::inbox_of(&user);
+            let buried_at = batch.tombstones.get(uniqueid).map(|t| t.deleted_at);
+            let went_with_user = |t: &Tombstone| t.name == inbox && Some(t.deleted_at) >= buried_at;
+            if batch.tombstones.values().any(went_with_user) {
+                // It may be another person's mail: for administrators only.
+                return self.free_deleted_name(batch, there).await;
+            }
+        }
+        if self.is_taken_here(batch, there, uniqueid).await? {
+            return self.free_aside_name(batch, there, uniqueid).await;
+        }
+        Ok(there.clone())
+    }
+
+    /// Removes what the replica has left of a user who was deleted here, once none of the mailboxes is left there:
+    /// subscriptions, seen states, scripts, quotas. `had_some` tells whether it had any. [CS-SPLIT-17]
+    pub(super) async fn remove_departed(
+        &mut self,
+        user: &Text,
+        batch: &Batch,
+        had_some: bool,
+        reasons: &mut Vec<String>,
+    ) -> Tried<()> {
+        let inbox = name::inbox_of(user);
+        let was_here = batch.tombstones.values().any(|t| t.name == inbox)
+            || batch.locals.iter().any(|m| name::is_deleted_inbox(&m.name));
+        let left = batch
+            .remotes
+            .values()
+            .filter(|line| !is_placeholder(line))
+            .filter_map(|line| line.mboxname.as_ref())
+            // Cyrus before 3.6 removes deleted mailboxes with the user.
+            .any(|name| !name::is_deleted(name) || !self.peer.takes_unknown_ids());
+        if !was_here || left || !had_some || !batch.failed.is_empty() {
+            return Ok(());
+        }
+        let command = Apply::Unuser {
+            userid: Some(user.clone()),
+            local: self.config.local_only,
+        };
+        let mut asked = Vec::new();
+        self.apply(&mut asked, "APPLY UNUSER", user, command).await?;
+        if !asked.is_empty() {
+            self.notice(format!("{user} was deleted here, and is removed on the replica"));
+        }
+        self.settle_applied(asked, reasons).await
+    }
+
+    /// Deletes these mailboxes on the replica.
+    pub(super) async fn delete_there(&mut self, batch: &mut Batch, dead: Vec<(Text, Text)>) -> Tried<()> {
+        let mut asked = Vec::new();
+        for (name, uniqueid) in dead {
+            if self.config.dry_run {
+                self.plan_item(&batch.scope, &name, PlannedWhat::DeleteMailbox);
+                batch.remotes.remove(&uniqueid);
+                continue;
+            }
+            asked.push((self.send_unmailbox(&name), name, uniqueid));
+            self.wire.room().await?;
+        }
+        for (sent, name, uniqueid) in asked {
+            match self.wire.answer(sent).await?.result {
+                Err(refusal) if refusal.code != Code::MailboxNonexistent => batch.fail(&name, refusal.text),
+                _ => {
+                    self.notice(format!("deleted {name} on the replica"));
+                    batch.remotes.remove(&uniqueid);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A mailbox with the replica's values and nothing in it.
+pub(super) fn mailbox_of(line: &MailboxLine) -> Mailbox {
+    Mailbox {
+        name: line.mboxname.clone().unwrap_or_default(),
+        uniqueid: line.uniqueid.clone().unwrap_or_default(),
+        jmapid: line.jmapid.clone(),
+        mbtype: line.mboxtype.clone().unwrap_or_default(),
+        partition: line.partition.clone().flatten().unwrap_or_default(),
+        acl: line.acl.clone().flatten().unwrap_or_default(),
+        options: line.options.unwrap_or_default(),
+        quotaroot: line.quotaroot.clone(),
+        uidvalidity: line.uidvalidity.unwrap_or(1),
+        last_uid: 0,
+        highestmodseq: line.highestmodseq.unwrap_or(0),
+        recentuid: line.recentuid.unwrap_or(0),
+        recenttime: line.recenttime.unwrap_or(0),
+        last_appenddate: line.last_appenddate.unwrap_or(0),
+        pop3_last_login: line.pop3_last_login.unwrap_or(0),
+        pop3_show_after: line.pop3_show_after.unwrap_or(0),
+        xconvmodseq: line.xconvmodseq,
+        raclmodseq: line.raclmodseq.unwrap_or(0),
+        createdmodseq: line.createdmodseq.unwrap_or(0),
+        foldermodseq: line.foldermodseq.unwrap_or(0),
+        deletedmodseq: 0,
+        usergroups: line.usergroups.clone(),
+        compact_emailids: line.compact_emailids,
+        version: line.version,
+        annotations: line.annotations.clone().unwrap_or_default(),
+        userflags: line.userflags.clone().unwrap_or_default(),
+        crc: SyncCrc::EMPTY,
+    }
+}

@@ -33,6 +33,18 @@ impl Run {
                 }
                 Ok(())
             }
+            Job::Meta(users) => {
+                self.count(|progress| progress.items_total = users.len() as u64);
+                for user in users {
+                    self.check_stop()?;
+                    self.start(user.to_string());
+                    let result = self.do_meta(&user).await;
+                    self.finish(user.to_string(), result)?;
+                }
+                Ok(())
+            }
+            Job::Compare(users) => self.compare_users(users).await,
+            Job::Tasks => self.do_tasks().await,
             Job::AllUsers { prefix } => {
                 let with_shared = prefix.is_empty();
                 let users = self
@@ -76,11 +88,11 @@ impl Run {
         }
     }
 
-    fn start(&self, label: String) {
+    pub(super) fn start(&self, label: String) {
         self.count(|progress| progress.current = label);
     }
 
-    fn finish(&self, label: String, result: Tried<()>) -> Result<(), Ending> {
+    pub(super) fn finish(&self, label: String, result: Tried<()>) -> Result<(), Ending> {
         match result {
             Ok(()) => {}
             Err(Trouble::Item(reason)) => self.fail(label, reason),

@@ -2,6 +2,8 @@
 
 use protocol::{Annotation, Flags, Record, SystemFlags, Text};
 
+use super::decision::Deed;
+
 /// Facts about both mailboxes that the rules ask for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sides {
@@ -15,13 +17,22 @@ pub(super) struct Sides {
     pub(super) their_highestmodseq: u64,
 }
 
+/// What becomes of a UID, and the rule that says so.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Judged {
+    /// What becomes of it.
+    pub(super) verdict: Verdict,
+    /// Id of the rule.
+    pub(super) rule: &'static str,
+}
+
 /// What becomes of a UID.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum Verdict {
     /// Nothing to do.
     Keep,
-    /// Our record becomes this, with a new modseq.
-    Rewrite(Record),
+    /// Our record becomes this, with a new modseq; the deed is told when both sides had changed it.
+    Rewrite(Record, Option<Deed>),
     /// Two messages under one UID: the living ones get new UIDs.
     Split,
     /// Ours gets a new UID.
@@ -30,61 +41,77 @@ pub(super) enum Verdict {
     Adopt,
     /// Theirs comes here under a new UID.
     CopyBack,
-    /// Theirs is a leftover, and is expunged there.
+    /// Theirs was expunged here, and is expunged there.
     Stale,
 }
 
+impl Verdict {
+    fn by(self, rule: &'static str) -> Judged {
+        Judged { verdict: self, rule }
+    }
+}
+
+impl Judged {
+    /// Where nothing is, nothing is to be done.
+    pub(super) fn nothing() -> Judged {
+        Verdict::Keep.by("CS-MASTER-36")
+    }
+}
+
 /// Both sides have the UID.
-pub(super) fn both(ours: &Record, theirs: &Record) -> Verdict {
+pub(super) fn both(ours: &Record, theirs: &Record) -> Judged {
     if ours.is_expunged() && theirs.is_expunged() {
-        return Verdict::Keep;
+        return Verdict::Keep.by("CS-MASTER-34");
     }
     if ours.guid != theirs.guid {
-        return Verdict::Split;
+        return Verdict::Split.by("CS-MASTER-35");
     }
     if is_same(ours, theirs) {
-        return Verdict::Keep;
+        return Verdict::Keep.by("CS-MASTER-36");
     }
     if ours.is_expunged() {
-        return Verdict::Rewrite(ours.clone());
+        return Verdict::Rewrite(ours.clone(), Some(Deed::ExpungeThere)).by("CS-MASTER-37");
     }
     if theirs.is_expunged() {
         let mut record = ours.clone();
         record.flags.system = record.flags.system.with(SystemFlags::EXPUNGED);
-        return Verdict::Rewrite(record);
+        return Verdict::Rewrite(record, Some(Deed::ExpungeHere)).by("CS-MASTER-37");
     }
     if theirs.modseq > ours.modseq && theirs.last_updated >= ours.last_updated {
-        return Verdict::Rewrite(with_their_values(ours, theirs));
+        let record = with_their_values(ours, theirs);
+        return Verdict::Rewrite(record, Some(Deed::TheirsTaken)).by("CS-MASTER-38");
     }
-    Verdict::Rewrite(ours.clone())
+    Verdict::Rewrite(ours.clone(), Some(Deed::OursStands)).by("CS-MASTER-39")
 }
 
 /// Only we have the UID; `more_follow` tells whether the replica listed a higher one.
-pub(super) fn only_ours(ours: &Record, more_follow: bool, sides: &Sides) -> Verdict {
+pub(super) fn only_ours(ours: &Record, more_follow: bool, sides: &Sides) -> Judged {
     if more_follow || ours.uid <= sides.their_last_uid {
         return if ours.is_expunged() {
-            Verdict::Keep
+            Verdict::Keep.by("CS-MASTER-42")
         } else {
-            Verdict::Renumber
+            Verdict::Renumber.by("CS-MASTER-41")
         };
     }
     if ours.modseq <= sides.their_highestmodseq {
-        Verdict::Rewrite(ours.clone())
+        Verdict::Rewrite(ours.clone(), None).by("CS-MASTER-43")
     } else {
-        Verdict::Keep
+        Verdict::Keep.by("CS-MASTER-43")
     }
 }
 
-/// Only the replica has the UID.
-pub(super) fn only_theirs(theirs: &Record, sides: &Sides) -> Verdict {
+/// Only the replica has the UID; `was_ours` tells whether the mailbox was deleted here while it held this message.
+pub(super) fn only_theirs(theirs: &Record, was_ours: bool, sides: &Sides) -> Judged {
     if theirs.is_expunged() {
-        Verdict::Keep
+        Verdict::Keep.by("CS-MASTER-44")
+    } else if was_ours {
+        Verdict::Stale.by("CS-SPLIT-14")
     } else if theirs.uid > sides.our_last_uid {
-        Verdict::Adopt
+        Verdict::Adopt.by("CS-MASTER-47")
     } else if theirs.modseq < sides.our_deletedmodseq {
-        Verdict::Stale
+        Verdict::Stale.by("CS-MASTER-45")
     } else {
-        Verdict::CopyBack
+        Verdict::CopyBack.by("CS-MASTER-46")
     }
 }
 
@@ -143,6 +170,18 @@ mod tests {
         their_highestmodseq: 20,
     };
 
+    fn both_v(ours: &Record, theirs: &Record) -> Verdict {
+        both(ours, theirs).verdict
+    }
+
+    fn only_ours_v(ours: &Record, more_follow: bool, sides: &Sides) -> Verdict {
+        only_ours(ours, more_follow, sides).verdict
+    }
+
+    fn only_theirs_v(theirs: &Record, sides: &Sides) -> Verdict {
+        only_theirs(theirs, false, sides).verdict
+    }
+
     fn record(uid: u32, modseq: u64, guid: u8) -> Record {
         Record {
             uid,
@@ -173,15 +212,18 @@ mod tests {
     #[test]
     fn both_expunged_is_fine_whatever_they_were() {
         assert_eq!(
-            both(&expunged(record(1, 2, 1)), &expunged(record(1, 9, 2))),
+            both_v(&expunged(record(1, 2, 1)), &expunged(record(1, 9, 2))),
             Verdict::Keep
         );
     }
 
     #[test]
     fn another_message_under_the_uid_splits() {
-        assert_eq!(both(&record(1, 2, 1), &record(1, 2, 2)), Verdict::Split);
-        assert_eq!(both(&expunged(record(1, 2, 1)), &record(1, 2, 2)), Verdict::Split);
+        assert_eq!(both_v(&record(1, 2, 1), &record(1, 2, 2)), Verdict::Split);
+        assert_eq!(
+            both_v(&expunged(record(1, 2, 1)), &record(1, 2, 2)),
+            Verdict::Split
+        );
     }
 
     #[test]
@@ -191,18 +233,24 @@ mod tests {
         theirs.flags.keywords = vec![Text::from("b"), Text::from("a")];
         ours.annotations = vec![note(b"/a", "1"), note(b"/b", "2")];
         theirs.annotations = vec![note(b"/b", "2"), note(b"/a", "1")];
-        assert_eq!(both(&ours, &theirs), Verdict::Keep);
+        assert_eq!(both_v(&ours, &theirs), Verdict::Keep);
         theirs.annotations[0].value = Text::from("3");
-        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(ours));
+        assert_eq!(
+            both_v(&ours, &theirs),
+            Verdict::Rewrite(ours, Some(Deed::OursStands))
+        );
     }
 
     #[test]
     fn an_expunge_of_either_side_wins() {
         let gone = expunged(record(1, 2, 1));
-        assert_eq!(both(&gone, &record(1, 9, 1)), Verdict::Rewrite(gone.clone()));
         assert_eq!(
-            both(&record(1, 2, 1), &expunged(record(1, 1, 1))),
-            Verdict::Rewrite(gone)
+            both_v(&gone, &record(1, 9, 1)),
+            Verdict::Rewrite(gone.clone(), Some(Deed::ExpungeThere))
+        );
+        assert_eq!(
+            both_v(&record(1, 2, 1), &expunged(record(1, 1, 1))),
+            Verdict::Rewrite(gone, Some(Deed::ExpungeHere))
         );
     }
 
@@ -217,35 +265,49 @@ mod tests {
         let mut taken = ours.clone();
         taken.flags = theirs.flags.clone();
         taken.annotations = vec![note(b"/theirs", "y"), note(Annotation::SAVEDATE, "1")];
-        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(taken));
+        assert_eq!(
+            both_v(&ours, &theirs),
+            Verdict::Rewrite(taken, Some(Deed::TheirsTaken))
+        );
         theirs.last_updated = 99;
-        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(ours.clone()));
+        assert_eq!(
+            both_v(&ours, &theirs),
+            Verdict::Rewrite(ours.clone(), Some(Deed::OursStands))
+        );
         theirs.last_updated = 100;
         theirs.modseq = 2;
-        assert_eq!(both(&ours, &theirs), Verdict::Rewrite(ours));
+        assert_eq!(
+            both_v(&ours, &theirs),
+            Verdict::Rewrite(ours, Some(Deed::OursStands))
+        );
     }
 
     #[test]
     fn ours_alone() {
-        assert_eq!(only_ours(&record(3, 2, 1), true, &SIDES), Verdict::Renumber);
-        assert_eq!(only_ours(&expunged(record(3, 2, 1)), true, &SIDES), Verdict::Keep);
-        assert_eq!(only_ours(&record(8, 2, 1), false, &SIDES), Verdict::Renumber);
+        assert_eq!(only_ours_v(&record(3, 2, 1), true, &SIDES), Verdict::Renumber);
         assert_eq!(
-            only_ours(&expunged(record(8, 2, 1)), false, &SIDES),
+            only_ours_v(&expunged(record(3, 2, 1)), true, &SIDES),
+            Verdict::Keep
+        );
+        assert_eq!(only_ours_v(&record(8, 2, 1), false, &SIDES), Verdict::Renumber);
+        assert_eq!(
+            only_ours_v(&expunged(record(8, 2, 1)), false, &SIDES),
             Verdict::Keep
         );
         assert_eq!(
-            only_ours(&record(9, 20, 1), false, &SIDES),
-            Verdict::Rewrite(record(9, 20, 1))
+            only_ours_v(&record(9, 20, 1), false, &SIDES),
+            Verdict::Rewrite(record(9, 20, 1), None)
         );
-        assert_eq!(only_ours(&record(9, 21, 1), false, &SIDES), Verdict::Keep);
+        assert_eq!(only_ours_v(&record(9, 21, 1), false, &SIDES), Verdict::Keep);
     }
 
     #[test]
     fn theirs_alone() {
-        assert_eq!(only_theirs(&expunged(record(3, 9, 1)), &SIDES), Verdict::Keep);
-        assert_eq!(only_theirs(&record(3, 4, 1), &SIDES), Verdict::Stale);
-        assert_eq!(only_theirs(&record(3, 5, 1), &SIDES), Verdict::CopyBack);
-        assert_eq!(only_theirs(&record(11, 1, 1), &SIDES), Verdict::Adopt);
+        assert_eq!(only_theirs_v(&expunged(record(3, 9, 1)), &SIDES), Verdict::Keep);
+        assert_eq!(only_theirs_v(&record(3, 4, 1), &SIDES), Verdict::Stale);
+        assert_eq!(only_theirs_v(&record(3, 5, 1), &SIDES), Verdict::CopyBack);
+        assert_eq!(only_theirs_v(&record(11, 1, 1), &SIDES), Verdict::Adopt);
+        let known = only_theirs(&record(11, 99, 1), true, &SIDES);
+        assert_eq!((known.verdict, known.rule), (Verdict::Stale, "CS-SPLIT-14"));
     }
 }

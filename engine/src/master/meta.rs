@@ -43,6 +43,24 @@ impl From<Answer> for RemoteMeta {
 }
 
 impl Run {
+    /// Makes a user's data beside the mailboxes equal. [CS-MASTER-54]
+    pub(super) async fn do_meta(&mut self, user: &Text) -> Tried<()> {
+        let get = Command::Get(Get::Meta(Some(user.clone())));
+        let sent = self.wire.send("GET META", user, &get);
+        let answer = self.wire.answer(sent).await?;
+        if let Err(refusal) = answer.result {
+            return Err(refusal.into());
+        }
+        let scope = Scope::User(user.clone());
+        let mut reasons = Vec::new();
+        self.sync_meta(user, &scope, RemoteMeta::from(answer), &mut reasons)
+            .await?;
+        match super::user::summary(&reasons) {
+            None => Ok(()),
+            Some(text) => Err(super::run::Trouble::Item(text)),
+        }
+    }
+
     /// Sends a command whose refusal is a reason of failure.
     pub(super) async fn apply(
         &mut self,
@@ -51,6 +69,10 @@ impl Run {
         about: &Text,
         apply: Apply,
     ) -> Tried<()> {
+        if self.config.dry_run {
+            self.plan_apply(&apply);
+            return Ok(());
+        }
         self.wire.bound(self.config.pipeline_bytes_max).await?;
         asked.push(self.wire.send(what, about, &Command::Apply(apply)));
         Ok(())

@@ -1,1 +1,328 @@
-//! Under construction of this module's parts begins below.
+//! A name that is one mailbox's here and another's on the replica. Identity is the unique id; so the other one makes
+//! way, and if it holds mail, it keeps that under another name. [CS-SPLIT-20]
+
+use protocol::command::{Apply, Command};
+use protocol::{MailboxLine, Text};
+
+use super::ask::RecordCursor;
+use super::decision::Deed;
+use super::folders::{Batch, is_placeholder, same_name};
+use super::plan::PlannedWhat;
+use super::run::{Run, Tried, Trouble};
+use super::wire::Sent;
+use crate::model::{Mailbox, Tombstone};
+use crate::name::{self, Scope};
+use crate::ticket::{Change, Request, Select};
+
+/// Tries to find a free name.
+const TRIES_MAX: u32 = 1000;
+
+impl Run {
+    /// Makes sure that no other mailbox of the replica has the name of one of ours. Failures are noted in the batch.
+    pub(super) async fn clear_names(&mut self, batch: &mut Batch) -> Tried<()> {
+        for index in 0..batch.locals.len() {
+            let mailbox = &batch.locals[index];
+            if mailbox.is_placeholder() {
+                continue;
+            }
+            let Some(line) = in_the_way(batch, mailbox) else {
+                continue;
+            };
+            let name = mailbox.name.clone();
+            match self.clear_one(batch, index, &line).await {
+                Ok(()) => {}
+                Err(Trouble::Item(reason)) => batch.fail(&name, reason),
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(())
+    }
+
+    async fn clear_one(&mut self, batch: &mut Batch, index: usize, line: &MailboxLine) -> Tried<()> {
+        let (Some(there), Some(uniqueid)) = (line.mboxname.clone(), line.uniqueid.clone()) else {
+            return Ok(());
+        };
+        let is_new_there = !batch.remotes.contains_key(&batch.locals[index].uniqueid);
+        if line.last_uid == Some(0) && is_new_there && self.peer.replaces_unused() {
+            // The replica lets it give way to what is sent. [CS-MBOX-18]
+            self.decide_on(&there, &uniqueid, "CS-SPLIT-21", Deed::GiveWay);
+            batch.remotes.remove(&uniqueid);
+            return Ok(());
+        }
+        if !self.holds_mail(line).await? {
+            self.decide_on(&there, &uniqueid, "CS-SPLIT-22", Deed::GiveWay);
+            return self.delete_there(batch, vec![(there, uniqueid)]).await;
+        }
+        if name::is_inbox(&there) {
+            return self.join_inbox(batch, index, line).await;
+        }
+        let to = self.free_aside_name(batch, &there, &uniqueid).await?;
+        self.rename_aside(batch, &uniqueid, &to, "CS-SPLIT-23").await
+    }
+
+    /// Whether the replica's mailbox has a live message.
+    async fn holds_mail(&mut self, line: &MailboxLine) -> Tried<bool> {
+        let Some(name) = line.mboxname.as_ref().filter(|_| line.last_uid != Some(0)) else {
+            return Ok(false);
+        };
+        let Some(listing) = self.list_in_full(name).await? else {
+            return Ok(false);
+        };
+        if listing.line.uniqueid != line.uniqueid {
+            let pair = self.side_by_side(listing, None);
+            self.end_side_by_side(pair).await?;
+            return Err(Trouble::Item(format!(
+                "{name} changed on the replica meanwhile; the next run goes on"
+            )));
+        }
+        let mut pair = self.side_by_side(listing, None);
+        let mut found = false;
+        while !found && let Some(facing) = self.next_facing(&mut pair).await? {
+            found = facing.theirs.is_some_and(|theirs| !theirs.is_expunged());
+        }
+        self.end_side_by_side(pair).await?;
+        Ok(found)
+    }
+
+    /// Renames a mailbox of the replica that is not ours by this name.
+    pub(super) async fn rename_aside(
+        &mut self,
+        batch: &mut Batch,
+        uniqueid: &Text,
+        to: &Text,
+        rule: &'static str,
+    ) -> Tried<()> {
+        let Some(line) = batch.remotes.get(uniqueid).cloned() else {
+            return Ok(());
+        };
+        let from = line.mboxname.clone().unwrap_or_default();
+        self.decide_on(&from, uniqueid, rule, Deed::MoveAside { to: to.clone() });
+        if self.config.dry_run {
+            self.plan_item(&batch.scope, to, PlannedWhat::RenameMailbox { from });
+        } else {
+            let command = Apply::Rename {
+                oldmboxname: Some(from.clone()),
+                newmboxname: Some(to.clone()),
+                partition: line.partition.clone().flatten().or_else(|| Some(Text::EMPTY)),
+                uidvalidity: line.uidvalidity,
+                local: self.config.local_only,
+            };
+            let sent = self.wire.send("APPLY RENAME", &from, &Command::Apply(command));
+            self.wire.answer(sent).await?.result?;
+            self.notice(format!(
+                "{from} on the replica is not the mailbox of that name here; it keeps its mail as {to}"
+            ));
+        }
+        if let Some(line) = batch.remotes.get_mut(uniqueid) {
+            line.mboxname = Some(to.clone());
+        }
+        Ok(())
+    }
+
+    /// Sends UNMAILBOX.
+    pub(super) fn send_unmailbox(&mut self, name: &Text) -> Sent {
+        let command = Apply::Unmailbox {
+            mboxname: Some(name.clone()),
+            local: self.config.local_only,
+        };
+        self.wire.send("APPLY UNMAILBOX", name, &Command::Apply(command))
+    }
+
+    /// Whether a mailbox of another identity has the name here.
+    pub(super) async fn is_taken_here(&mut self, batch: &Batch, name: &Text, uniqueid: &Text) -> Tried<bool> {
+        let is_other = |m: &Mailbox| m.name == *name && m.uniqueid != *uniqueid && !m.is_placeholder();
+        if batch.locals.iter().any(is_other) {
+            return Ok(true);
+        }
+        let here = self.local_mailboxes(Select::Names(vec![name.clone()])).await?;
+        Ok(here.iter().any(is_other))
+    }
+
+    /// `NAME-split-xxxxxxxx`, free on both sides; where both masters of a pair meet the same mailbox, they say the same.
+    pub(super) async fn free_aside_name(
+        &mut self,
+        batch: &Batch,
+        name: &Text,
+        uniqueid: &Text,
+    ) -> Tried<Text> {
+        let short: String = uniqueid
+            .iter()
+            .filter(|byte| byte.is_ascii_alphanumeric())
+            .take(8)
+            .map(|byte| char::from(*byte))
+            .collect();
+        self.free_name(batch, name, |number| {
+            let mut bytes = name.as_bytes().to_vec();
+            bytes.extend_from_slice(format!("-split-{short}").as_bytes());
+            if number > 0 {
+                bytes.extend_from_slice(format!("-{number}").as_bytes());
+            }
+            Text::from(bytes)
+        })
+        .await
+    }
+
+    /// `DELETED.NAME.time`, free on both sides. [CS-MBOX-45]
+    pub(super) async fn free_deleted_name(&mut self, batch: &Batch, name: &Text) -> Tried<Text> {
+        let now = self.port.now().0.clamp(0, i64::from(u32::MAX)) as u32;
+        self.free_name(batch, name, |number| {
+            name::deleted_name(name, now.wrapping_add(number))
+        })
+        .await
+    }
+
+    async fn free_name(
+        &mut self,
+        batch: &Batch,
+        name: &Text,
+        candidate: impl Fn(u32) -> Text,
+    ) -> Tried<Text> {
+        for number in 0..TRIES_MAX {
+            let wanted = candidate(number);
+            if batch
+                .remotes
+                .values()
+                .any(|line| line.mboxname.as_ref() == Some(&wanted))
+                || batch.locals.iter().any(|mailbox| mailbox.name == wanted)
+            {
+                continue;
+            }
+            let asked = vec![wanted.clone()];
+            if self
+                .local_mailboxes(Select::Names(asked.clone()))
+                .await?
+                .is_empty()
+                && self.get_mailboxes(&asked).await?.is_empty()
+            {
+                return Ok(wanted);
+            }
+        }
+        Err(Trouble::Item(format!(
+            "{name}: no free name was found for the replica's mailbox of that name; rename it there"
+        )))
+    }
+
+    /// Both sides have an INBOX of their own: ours takes over the replica's identity, and both are merged.
+    /// [CS-SPLIT-24]
+    async fn join_inbox(&mut self, batch: &mut Batch, index: usize, line: &MailboxLine) -> Tried<()> {
+        let old = batch.locals[index].clone();
+        let uniqueid = line.uniqueid.clone().unwrap_or_default();
+        if !self.config.copyback {
+            return Err(Trouble::Item(format!(
+                "{}: the INBOX there is another mailbox than the one here (unique ids {uniqueid} and {}), and holds mail; \
+                 a run with copyback (without -O) joins them",
+                old.name, old.uniqueid
+            )));
+        }
+        let former = old.uniqueid.clone();
+        self.decide_on(&old.name, &uniqueid, "CS-SPLIT-24", Deed::JoinInbox { former });
+        if self.config.dry_run {
+            return self.plan_join(batch, &old, line).await;
+        }
+        self.end_read().await?;
+        let joined = self.change_identity(&old, &uniqueid).await;
+        if let Err(halt @ Trouble::Halt(_)) = joined {
+            return Err(halt);
+        }
+        self.begin_read(&batch.scope).await?;
+        let joined = joined?;
+        self.notice(format!(
+            "{}: the replica had an INBOX of its own; both are one now, under the unique id {uniqueid}",
+            old.name
+        ));
+        batch.locals[index] = joined;
+        self.merge(batch, index).await?;
+        if let Some(now) = self.local_mailbox(&batch.locals[index].key()).await? {
+            batch.locals[index] = now;
+        }
+        Ok(())
+    }
+
+    async fn change_identity(&mut self, old: &Mailbox, uniqueid: &Text) -> Tried<Mailbox> {
+        let scope = Scope::of(&old.name);
+        self.done(Request::Begin { scope: scope.clone() }).await?;
+        match self.write_identity(&scope, old, uniqueid).await {
+            Ok(joined) => {
+                self.done(Request::Commit).await?;
+                Ok(joined)
+            }
+            Err(why) => self.roll_back(why).await,
+        }
+    }
+
+    async fn write_identity(&mut self, scope: &Scope, old: &Mailbox, uniqueid: &Text) -> Tried<Mailbox> {
+        let now = self.local_mailbox(&old.key()).await?;
+        let taken = self
+            .local_mailboxes(Select::Uniqueids(vec![uniqueid.clone()]))
+            .await?;
+        if now.as_ref() != Some(old) || !taken.is_empty() {
+            return Err(Trouble::Item(format!(
+                "{}: it changed here meanwhile; the next run goes on",
+                old.name
+            )));
+        }
+        let mut leaving = old.clone();
+        leaving.name = Text::from([old.name.as_bytes(), b".INBOX-former"].concat());
+        let mut joined = old.clone();
+        joined.uniqueid = uniqueid.clone();
+        joined.highestmodseq += 1;
+        joined.foldermodseq = joined.highestmodseq;
+        let tombstone = Tombstone {
+            uniqueid: old.uniqueid.clone(),
+            name: old.name.clone(),
+            highestmodseq: joined.highestmodseq,
+            deleted_at: self.port.now().0,
+        };
+        self.write(vec![
+            Change::PutMailbox(Box::new(leaving)),
+            Change::PutMailbox(Box::new(joined.clone())),
+        ])
+        .await?;
+        let mut cursor = RecordCursor::new(&old.key());
+        while cursor.peek(&self.port).await?.is_some() {
+            let records = cursor.take_all();
+            self.write(vec![Change::PutRecords {
+                uniqueid: uniqueid.clone(),
+                partition: joined.partition.clone(),
+                records,
+            }])
+            .await?;
+        }
+        let mut changes = vec![Change::RemoveMailbox {
+            uniqueid: old.uniqueid.clone(),
+            tombstone: Some(tombstone),
+        }];
+        if let Scope::User(user) = scope {
+            let states = self.local_meta(user).await?.seen;
+            for mut state in states.into_iter().filter(|state| state.uniqueid == old.uniqueid) {
+                state.uniqueid = uniqueid.clone();
+                changes.push(Change::PutSeen(state));
+            }
+        }
+        self.write(changes).await?;
+        Ok(joined)
+    }
+}
+
+/// The replica's mailbox that has this one's name, is another one, and will not leave the name by itself.
+fn in_the_way(batch: &Batch, mailbox: &Mailbox) -> Option<MailboxLine> {
+    let is_ours = |id: &Text| {
+        batch
+            .locals
+            .iter()
+            .any(|m| m.uniqueid == *id && !batch.failed.contains_key(&m.name))
+    };
+    batch
+        .remotes
+        .iter()
+        .find(|(id, line)| {
+            **id != mailbox.uniqueid
+                && !is_placeholder(line)
+                && line
+                    .mboxname
+                    .as_ref()
+                    .is_some_and(|name| same_name(name, &mailbox.name))
+                && !is_ours(id)
+        })
+        .map(|(_, line)| line.clone())
+}

@@ -1,9 +1,11 @@
 //! What to do about a mailbox that was refused. [CS-MASTER-30]
 
-use protocol::command::{Apply, Command};
-use protocol::response::Code;
-use protocol::{MailboxLine, Text};
+use std::collections::BTreeMap;
 
+use protocol::MailboxLine;
+use protocol::response::Code;
+
+use super::decision::Deed;
 use super::folders::{Batch, is_placeholder};
 use super::run::{Run, Tried, Trouble};
 use super::wire::Refusal;
@@ -83,44 +85,33 @@ impl Run {
         self.settle(issued).await
     }
 
-    /// The replica says that the name or the identity is taken: by whom, and can that be helped?
+    /// The replica says that the name or the identity is taken: by whom, and can that be helped? [CS-SPLIT-20]
     async fn find_moved(&mut self, batch: &mut Batch, index: usize, refusal: &Refusal) -> Tried<()> {
         let mailbox = batch.locals[index].clone();
         let there = self.get_mailboxes(std::slice::from_ref(&mailbox.name)).await?;
-        if let Some(other) = there
+        let Some(id) = there
             .iter()
-            .find(|line| line.uniqueid.as_ref() != Some(&mailbox.uniqueid))
-        {
-            let id = other.uniqueid.clone().unwrap_or_default();
-            return self.clear_name(batch, &mailbox, &id, refusal).await;
-        }
-        Err(refusal.clone().into())
-    }
-
-    /// Another mailbox has the name: one that was deleted here gives way.
-    async fn clear_name(
-        &mut self,
-        batch: &Batch,
-        mailbox: &Mailbox,
-        id: &Text,
-        refusal: &Refusal,
-    ) -> Tried<()> {
-        if !batch.tombstones.contains_key(id) {
-            return Err(Trouble::Item(format!(
-                "{}; the mailbox of that name there has unique id {id}, which is unknown here: rename or delete it on the replica",
-                refusal.text
-            )));
-        }
-        let command = Apply::Unmailbox {
-            mboxname: Some(mailbox.name.clone()),
-            local: self.config.local_only,
+            .filter_map(|line| line.uniqueid.clone())
+            .find(|id| *id != mailbox.uniqueid)
+        else {
+            return Err(refusal.clone().into());
         };
-        let sent = self
-            .wire
-            .send("APPLY UNMAILBOX", &mailbox.name, &Command::Apply(command));
-        self.wire.answer(sent).await?.result?;
-        self.notice(format!("deleted {} on the replica", mailbox.name));
-        Ok(())
+        batch.learn(there)?;
+        let dead = self.judge_buried(batch).await?;
+        let mut failed = std::mem::take(&mut batch.failed);
+        self.delete_there(batch, dead).await?;
+        self.clear_names(batch).await?;
+        let fresh = std::mem::replace(&mut batch.failed, BTreeMap::new());
+        let mine = fresh.get(&mailbox.name).cloned();
+        failed.extend(fresh);
+        batch.failed = failed;
+        match mine {
+            Some(reason) => Err(Trouble::Item(format!(
+                "{}; the mailbox of that name there has unique id {id}: {reason}",
+                refusal.text
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// Lifts our values that never go back to the replica's, where those are higher. [CS-MASTER-23]
@@ -142,6 +133,10 @@ impl Run {
         if low.is_empty() {
             return Ok(());
         }
+        if self.config.dry_run {
+            self.plan_raise(batch);
+            return Ok(());
+        }
         self.end_read().await?;
         let changed = self.raise_in_transaction(batch, &low).await;
         self.begin_read(&batch.scope).await?;
@@ -152,6 +147,18 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Notes what would be raised here, and goes on as if it were.
+    fn plan_raise(&self, batch: &mut Batch) {
+        for index in 0..batch.locals.len() {
+            let mailbox = &batch.locals[index];
+            let line = batch.remotes.get(&mailbox.uniqueid);
+            if let Some(higher) = line.and_then(|line| raised(mailbox, line)) {
+                self.decide_on(&higher.name, &higher.uniqueid, "CS-MASTER-23", Deed::RaiseHere);
+                batch.locals[index] = higher;
+            }
+        }
     }
 
     async fn raise_in_transaction(&mut self, batch: &Batch, low: &[MailboxKey]) -> Tried<()> {
@@ -169,6 +176,7 @@ impl Run {
             if let (Some(now), Some(line)) = (now, line)
                 && let Some(higher) = raised(&now, line)
             {
+                self.decide_on(&now.name, &now.uniqueid, "CS-MASTER-23", Deed::RaiseHere);
                 self.notice(format!(
                     "{}: UIDVALIDITY or modseqs raised here to the replica's",
                     now.name

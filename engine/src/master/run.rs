@@ -5,6 +5,7 @@ use protocol::command::Command;
 use protocol::decode::ReplyDecoder;
 
 use super::connect::{self, PeerProfile};
+use super::tasks::Board;
 use super::upload::Uploads;
 use super::wire::{Refusal, Wire};
 use super::{Ending, Failure, MasterConfig, Progress, SharedProgress, update_progress};
@@ -51,6 +52,7 @@ pub(super) struct Run {
     pub(super) wire: Wire,
     pub(super) peer: PeerProfile,
     pub(super) uploads: Uploads,
+    pub(super) board: Board,
     progress: SharedProgress,
 }
 
@@ -94,8 +96,13 @@ impl Run {
 }
 
 /// Runs to the end.
-pub(super) async fn run(port: Port<ReplyDecoder>, config: MasterConfig, progress: SharedProgress) {
-    let ending = conduct(port, config, &progress).await;
+pub(super) async fn run(
+    port: Port<ReplyDecoder>,
+    config: MasterConfig,
+    progress: SharedProgress,
+    board: Board,
+) {
+    let ending = conduct(port, config, &progress, board).await;
     update_progress(&progress, |progress| {
         progress.current.clear();
         progress.ended = Some(match ending {
@@ -110,6 +117,7 @@ async fn conduct(
     port: Port<ReplyDecoder>,
     config: MasterConfig,
     progress: &SharedProgress,
+    board: Board,
 ) -> Result<(), Ending> {
     update_progress(progress, |progress| {
         "connecting".clone_into(&mut progress.current)
@@ -122,6 +130,7 @@ async fn conduct(
         wire,
         peer,
         uploads: Uploads::default(),
+        board,
         progress: progress.clone(),
     };
     let ending = run.work().await;
@@ -130,7 +139,12 @@ async fn conduct(
             run.say_goodbye().await?;
             ending
         }
-        Err(Ending::AuthenticationFailed(_) | Ending::CompressionUnavailable(_) | Ending::Storage(_)) => {
+        Err(
+            Ending::AuthenticationFailed(_)
+            | Ending::TlsFailed(_)
+            | Ending::CompressionUnavailable(_)
+            | Ending::Storage(_),
+        ) => {
             // The first reason is the one to report, however the farewell goes.
             let _ = run.say_goodbye().await;
             ending
@@ -141,6 +155,7 @@ async fn conduct(
 
 impl Run {
     async fn work(&mut self) -> Result<(), Ending> {
+        connect::secure(&self.port, &mut self.peer, self.config.tls).await?;
         if self.config.authenticate {
             connect::authenticate(&self.port, &self.peer).await?;
         }

@@ -61,9 +61,12 @@ impl Run {
         let has_sieve_box = remotes
             .iter()
             .any(|line| line.mboxname.as_ref().is_some_and(is_sieve_box));
+        let had_some = remotes
+            .iter()
+            .any(|line| line.mboxname.as_ref().is_some_and(|name| !name::is_deleted(name)));
         let mut batch = Batch::new(scope.clone(), locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
-        let mut reasons: Vec<String> = std::mem::take(&mut batch.failed).into_values().collect();
+        let mut reasons: Vec<String> = batch.failed.values().cloned().collect();
         if exists {
             let theirs = RemoteMeta {
                 has_sieve_box,
@@ -71,6 +74,8 @@ impl Run {
             };
             self.sync_quotas(&scope, &theirs.quotas, &mut reasons).await?;
             self.sync_meta(user, &scope, theirs, &mut reasons).await?;
+        } else {
+            self.remove_departed(user, &batch, had_some, &mut reasons).await?;
         }
         match summary(&reasons) {
             None => Ok(()),

@@ -161,6 +161,17 @@ impl Wire {
         Ok(self.answers.remove(&sent.0))
     }
 
+    /// Takes what has come; a replica that has gone ends the run.
+    pub(super) fn hear(&mut self) -> Result<(), Ending> {
+        while let Some(event) = self.port.event_now() {
+            self.take(Ok(event))?;
+        }
+        if self.port.is_at_end() {
+            return self.take(Err(Ended::Eof));
+        }
+        Ok(())
+    }
+
     /// Drops a command's answer, now or when it comes.
     pub(super) fn forget(&mut self, sent: Sent) {
         self.answers.remove(&sent.0);
@@ -256,6 +267,7 @@ impl Wire {
             ));
         };
         self.unanswered_bytes -= pending.bytes;
+        self.count_refusal(&line);
         let result = match line {
             Final::Ok(text) => Ok(text),
             Final::No(code, text) => {
@@ -283,6 +295,20 @@ impl Wire {
             self.answers.insert(pending.id, Answer { data, result });
         }
         Ok(())
+    }
+
+    fn count_refusal(&self, line: &Final) {
+        let word = match line {
+            Final::No(code, _) => Code::WORDS
+                .iter()
+                .find(|(known, ..)| known == code)
+                .map_or("NO", |(_, word, _)| word),
+            Final::Bad(_) => "BAD",
+            Final::Ok(_) | Final::Bye(_) | Final::Continue(_) => return,
+        };
+        update_progress(&self.progress, |progress| {
+            *progress.refusals.entry(word).or_default() += 1
+        });
     }
 
     fn asked(&self) -> String {

@@ -1,4 +1,4 @@
-//! Banner, authentication, compression, and the answer to a client that takes us for an IMAP server.
+//! Banner, authentication, TLS, compression, and the answer to a client that takes us for an IMAP server.
 
 use bytes::Bytes;
 use protocol::Text;
@@ -9,7 +9,8 @@ use super::fail::{Fail, Stop};
 use super::session::{Conn, Peer, bad, no, ok};
 use crate::flow::{SaslReply, SaslRequest};
 
-/// Sends the banner. A trusted peer sees its last line only. [CS-CONN-2] [CS-CONN-5]
+/// Sends the banner, at the beginning and again inside TLS. A trusted peer sees its last line only. [CS-CONN-2]
+/// [CS-CONN-4] [CS-CONN-5] [CS-EXC-27]
 pub(super) fn greet(conn: &Conn) {
     let capability = |name: &'static [u8], arguments: Vec<Text>| Data::Capability {
         name: Text::from_static(name),
@@ -17,14 +18,12 @@ pub(super) fn greet(conn: &Conn) {
     };
     let mut lines = Vec::new();
     if conn.peer == Peer::Guest {
-        if !conn.config.mechanisms.is_empty() {
-            let mechanisms = conn
-                .config
-                .mechanisms
-                .iter()
-                .map(|name| Text::from(name.as_str()))
-                .collect();
+        let mechanisms = mechanisms(conn);
+        if !mechanisms.is_empty() {
             lines.push(capability(b"SASL", mechanisms));
+        }
+        if conn.config.tls.is_some() && conn.tls.is_none() {
+            lines.push(capability(b"STARTTLS", Vec::new()));
         }
         if conn.config.compress {
             lines.push(capability(b"COMPRESS", vec![Text::from_static(b"DEFLATE")]));
@@ -37,6 +36,40 @@ pub(super) fn greet(conn: &Conn) {
     ))));
     conn.port
         .encode(|encoder| lines.iter().for_each(|line| encoder.data(line)));
+}
+
+/// The mechanisms that can be used as the connection is now.
+fn mechanisms(conn: &Conn) -> Vec<Text> {
+    let (names, identified) = match (&conn.config.tls, conn.tls) {
+        (Some(tls), Some(started)) => (&tls.mechanisms, started.identified),
+        _ => (&conn.config.mechanisms, false),
+    };
+    let usable = names.iter().filter(|name| identified || *name != "EXTERNAL");
+    usable.map(|name| Text::from(name.as_str())).collect()
+}
+
+/// `STARTTLS`. What came in clear behind it may be somebody else's words, so it ends the connection. [CS-AUTH-12]
+/// [CS-AUTH-13] [CS-EXC-28]
+pub(super) async fn start_tls(conn: &mut Conn) -> Result<(), Stop> {
+    if conn.config.tls.is_none() {
+        conn.say(bad("IMAP_PROTOCOL_ERROR Unrecognized command"));
+    } else if conn.peer != Peer::Guest {
+        conn.say(bad("Can't Starttls after authentication"));
+    } else if conn.tls.is_some() {
+        conn.say(bad("Already did a successful Starttls"));
+    } else {
+        if !conn
+            .port
+            .with_decoder(|decoder| decoder.take_buffered())
+            .is_empty()
+        {
+            return Err(Stop::Injected);
+        }
+        conn.say(ok("Begin TLS negotiation now"));
+        conn.tls = Some(conn.port.start_tls().await.ok_or(Stop::Injected)?);
+        greet(conn);
+    }
+    Ok(())
 }
 
 /// A Cyrus client that tries IMAP first waits ten seconds for a line with its tag; this is that line.
@@ -91,7 +124,11 @@ pub(super) async fn authenticate(
                 }
                 conn.peer = if admin { Peer::Admin } else { Peer::Stranger };
                 conn.port.limit_input(None);
-                conn.say(ok("Success (no protection)"));
+                conn.say(ok(if conn.tls.is_some() {
+                    "Success (tls protection)"
+                } else {
+                    "Success (no protection)"
+                }));
                 return Ok(());
             }
             SaslReply::Failure { text } => {

@@ -33,6 +33,8 @@ pub(super) enum Stop {
     Silent,
     /// The store can neither keep nor undo.
     Broken,
+    /// Something came in clear behind STARTTLS.
+    Injected,
 }
 
 impl Fail {

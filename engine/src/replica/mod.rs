@@ -27,6 +27,8 @@ pub struct ReplicaConfig {
     pub version: String,
     /// SASL mechanisms offered in the banner, space-separated order kept; empty offers none.
     pub mechanisms: Vec<String>,
+    /// What STARTTLS leads to; `None` when there is no certificate, and STARTTLS is an unknown command.
+    pub tls: Option<ReplicaTls>,
     /// Whether `COMPRESS DEFLATE` is offered and accepted.
     pub compress: bool,
     /// Partitions that exist here. Empty accepts any name.
@@ -37,6 +39,14 @@ pub struct ReplicaConfig {
     pub limits: Limits,
     /// Bytes a peer may send before it is authenticated; then `* Fatal error` and close. [CS-CONN-28]
     pub unauthenticated_bytes_max: u64,
+}
+
+/// What a replica offers inside TLS.
+#[derive(Clone, Debug)]
+pub struct ReplicaTls {
+    /// SASL mechanisms offered there in place of those in clear. EXTERNAL among them is left out for a peer without a
+    /// certificate.
+    pub mechanisms: Vec<String>,
 }
 
 /// One connection's server side.

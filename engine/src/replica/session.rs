@@ -9,7 +9,7 @@ use protocol::{MailboxLine, Record, Text};
 use super::batch::Batch;
 use super::fail::{Fail, Stop, needs_authentication, unknown_keyword};
 use super::{ReplicaConfig, apply, auth, get, restore};
-use crate::flow::{Ended, Port};
+use crate::flow::{Ended, Port, TlsStarted};
 use crate::ticket::Request;
 
 /// Who the peer is.
@@ -29,6 +29,8 @@ pub(super) struct Conn {
     pub(super) config: ReplicaConfig,
     pub(super) peer: Peer,
     pub(super) compressed: bool,
+    /// Set inside TLS.
+    pub(super) tls: Option<TlsStarted>,
     /// The peer asked for scripts as messages of `#sieve` mailboxes.
     pub(super) sieve_mailbox: bool,
     /// The peer asked that its values win whatever is here. Never outlives the connection.
@@ -54,6 +56,7 @@ pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig) {
         port,
         peer: if config.trusted { Peer::Admin } else { Peer::Guest },
         compressed: false,
+        tls: None,
         sieve_mailbox: false,
         force: false,
         batch: Batch::default(),
@@ -197,6 +200,7 @@ impl Conn {
             Command::Authenticate { mechanism, initial } => {
                 auth::authenticate(self, mechanism, initial).await?
             }
+            Command::StartTls => auth::start_tls(self).await?,
             Command::Compress { algorithm } => auth::compress(self, &algorithm),
             Command::TaggedProbe { tag } => auth::answer_probe(self, &tag),
             _ => self.say(bad("IMAP_PROTOCOL_ERROR Unrecognized command")),
@@ -271,6 +275,7 @@ impl Conn {
                     self.config.unauthenticated_bytes_max
                 )
             }
+            Stop::Injected => "bytes in clear behind STARTTLS".to_owned(),
             Stop::Fatal(malformed) => format!("{}: {malformed}", malformed.reply_text()),
             Stop::Broken => "the replica's store can neither keep nor undo the last command".to_owned(),
         };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use engine::flow::{Input, Now, Output, SaslReply, SaslRequest};
-use engine::master::{Compress, Job, Master, MasterConfig, Progress};
+use engine::master::{Job, Master, MasterConfig, Progress};
 use engine::replica::{Replica, ReplicaConfig};
 use engine::ticket::Session;
 use protocol::Text;
@@ -67,14 +67,9 @@ impl Outcome {
 /// A master's configuration for a job.
 pub fn master_config(job: Job) -> MasterConfig {
     MasterConfig {
-        job,
         authenticate: false,
-        compress: Compress::No,
-        dest_partition: None,
-        local_only: false,
-        copyback: true,
-        limits: Limits::default(),
         pipeline_bytes_max: 16 << 20,
+        ..MasterConfig::new(job)
     }
 }
 
@@ -90,6 +85,7 @@ pub fn replica_config(version: &str) -> ReplicaConfig {
         version: version.to_owned(),
         mechanisms: vec!["PLAIN".to_owned()],
         compress: true,
+        tls: None,
         partitions: Vec::new(),
         trusted: true,
         limits: Limits::default(),
@@ -173,6 +169,7 @@ impl Side {
                         return;
                     }
                 }
+                Output::StartTls => panic!("neither side has TLS"),
                 Output::Wait(_) => return,
                 Output::Closed => {
                     self.closed = true;

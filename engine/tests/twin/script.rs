@@ -1,7 +1,7 @@
 //! A master against a server that says what a test tells it to.
 
 use bytes::Bytes;
-use engine::flow::{Input, Now, Output, SaslReply, SaslRequest};
+use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, TlsStarted};
 use engine::master::{Master, MasterConfig, Progress};
 use engine::ticket::Session;
 use protocol::command::Streaming;
@@ -67,6 +67,7 @@ pub fn converse(
             Output::Sasl(_) => {
                 master.handle(now, Input::Sasl(SaslReply::Send(Bytes::from_static(b"AGEAYg=="))))
             }
+            Output::StartTls => master.handle(now, Input::TlsStarted(TlsStarted { identified: false })),
             Output::StartDeflate { .. } => {}
             Output::Wait(waiting) => {
                 let Some(command) = (if closed { None } else { server.next() }) else {

@@ -25,15 +25,29 @@ const CYRUS_ENDINGS: [&str; 6] = [
 ];
 
 /// Keys that belong to mailtwin alone; sorted.
-pub(super) const OWN_KEYS: [&str; 9] = [
+pub(super) const OWN_KEYS: [&str; 23] = [
     "mailtwin_allow_plaintext",
     "mailtwin_compress",
     "mailtwin_connections",
     "mailtwin_listen",
+    "mailtwin_log_format",
+    "mailtwin_login_timeout",
+    "mailtwin_metrics_listen",
+    "mailtwin_pidfile",
+    "mailtwin_quarantine_after",
+    "mailtwin_retry_maxwait",
+    "mailtwin_retry_wait",
+    "mailtwin_sessions",
     "mailtwin_shutdown_grace",
     "mailtwin_socket_mode",
     "mailtwin_store",
+    "mailtwin_tls",
+    "mailtwin_tls_name",
+    "mailtwin_tls_verify",
     "mailtwin_unauthenticated_bytes",
+    "mailtwin_user",
+    "mailtwin_wake",
+    "mailtwin_workers",
     "sync_compress",
 ];
 
@@ -76,7 +90,8 @@ pub(super) fn nearest(key: &str) -> Option<&'static str> {
         .map(|(_, name)| name)
 }
 
-fn is_option(key: &str) -> bool {
+/// Whether the name is an option as it stands.
+pub(super) fn is_option(key: &str) -> bool {
     OWN_KEYS.binary_search(&key).is_ok() || CYRUS_KEYS.lines().any(|name| name == key)
 }
 
@@ -86,6 +101,25 @@ fn has_service_prefix(key: &str) -> bool {
         && key
             .match_indices('_')
             .any(|(at, _)| at > 0 && is_option(&key[at + 1..]))
+}
+
+/// Keys that belong to mailtwin alone, sorted.
+pub fn own_keys() -> impl Iterator<Item = &'static str> {
+    OWN_KEYS.into_iter()
+}
+
+/// Cyrus's keys about replication, sorted.
+pub fn sync_keys() -> impl Iterator<Item = &'static str> {
+    CYRUS_KEYS
+        .lines()
+        .filter(|key| key.starts_with("sync_") || *key == "debug_log_sync_partition_choice")
+}
+
+/// Cyrus's keys about TLS, sorted.
+pub fn tls_keys() -> impl Iterator<Item = &'static str> {
+    CYRUS_KEYS
+        .lines()
+        .filter(|key| key.starts_with("tls_") || key.starts_with("tlscache_") || *key == "allowstarttls")
 }
 
 /// Levenshtein distance in bytes.

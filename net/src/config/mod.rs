@@ -1,10 +1,15 @@
 //! Configuration in `imapd.conf` syntax: Cyrus's own keys where they exist, ours under `mailtwin_`.
 
+mod channel;
 mod keys;
+mod lookup;
 mod parse;
+mod rolling;
+mod service;
 mod settings;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 mod value;
 
 use std::collections::BTreeMap;
@@ -12,6 +17,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use channel::{CHANNEL_KEYS, LogKeys, OWN_CHANNEL_KEYS, channel_name};
+pub use keys::{own_keys, sync_keys, tls_keys};
+pub use rolling::RollingKeys;
+pub use service::{LogFormat, RunAs, ServiceKeys};
 pub use settings::{CompressWish, Settings};
 pub use value::{ValueError, parse_bool, parse_duration};
 

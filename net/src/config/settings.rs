@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, ConfigError, Service, Warning, parse_bool, parse_duration};
+use super::channel::{self, LogKeys};
+use super::lookup::{Lookup, count};
+use super::rolling::RollingKeys;
+use super::tls::TlsKeys;
+use super::{Config, ConfigError, Service, ServiceKeys, Warning, parse_bool};
 use crate::address::{ListenAddress, PeerAddress};
 use crate::secret::Secret;
 
@@ -24,11 +28,18 @@ pub enum CompressWish {
     Required,
 }
 
-/// All settings of a configuration file, with their defaults.
+/// All settings of a configuration file as one channel sees them, with their defaults. "By channel" marks keys that a
+/// channel can have for itself, as `CHANNEL_KEY`. [CS-LOG-27]
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The channel; `None` is the default one.
+    pub channel: Option<String>,
     /// `mailtwin_store`: the directory of the store; default `mailtwin` below `configdirectory`.
     pub store: PathBuf,
+    /// `configdirectory`.
+    pub config_directory: Option<PathBuf>,
+    /// Where logs of changes and what belongs to channels lie: `sync` below `configdirectory`, else below the store.
+    pub sync_dir: PathBuf,
     /// `partition-NAME`: names with their directories, which mailtwin does not use.
     pub partitions: BTreeMap<String, String>,
     /// `defaultpartition`.
@@ -37,21 +48,33 @@ pub struct Settings {
     pub admins: Vec<String>,
     /// `servername`: the name in the banner; default the machine's.
     pub servername: String,
-    /// `sync_host` with `sync_port`: where `sync_client` connects to.
+    /// `sync_host` with `sync_port`, both by channel: where `sync_client` connects to.
     pub sync_host: Option<PeerAddress>,
-    /// `sync_authname`.
+    /// `sync_authname`, by channel.
     pub sync_authname: Option<String>,
-    /// `sync_realm`.
+    /// `sync_realm`, by channel.
     pub sync_realm: Option<String>,
-    /// `sync_password`.
+    /// `sync_password`, by channel.
     pub sync_password: Option<Secret>,
+    /// `sync_try_imap`, by channel (Cyrus takes only `0` and `1` there): yes. mailtwin always speaks csync.
+    pub sync_try_imap: bool,
+    /// `sync_batchsize`: messages after which Cyrus would send part of a mailbox; 8,192. mailtwin streams whole ones.
+    pub sync_batchsize: usize,
+    /// `sync_cache_db_path`, by channel: Cyrus's cache of the replica's state, which mailtwin does not need.
+    pub sync_cache_db_path: Option<PathBuf>,
     /// `sync_timeout`: how long a peer may be silent; 30 minutes, at least 3 seconds.
     pub sync_timeout: Duration,
+    /// Keys of rolling replication.
+    pub rolling: RollingKeys,
+    /// Which channels changes are logged to.
+    pub log: LogKeys,
+    /// Keys about TLS.
+    pub tls: TlsKeys,
     /// `client_timeout`: how long connecting and logging in may take; 10 seconds.
     pub client_timeout: Duration,
     /// `failedloginpause`: delay of the answer to a failed login; 3 seconds.
     pub failed_login_pause: Duration,
-    /// `sync_compress`.
+    /// `sync_compress`, by channel.
     pub sync_compress: CompressWish,
     /// `force_sasl_client_mech`: the only mechanisms `sync_client` may use; empty for all.
     pub client_mechanisms: Vec<String>,
@@ -65,7 +88,7 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// `mailtwin_compress`: whether `sync_server` offers deflate; yes.
     pub server_compress: bool,
-    /// `mailtwin_connections`: connections served at a time; 64.
+    /// `mailtwin_connections`: connections served at a time; 4,096.
     pub connections_max: usize,
     /// `mailtwin_shutdown_grace`: how long running commands may finish after SIGTERM; 10 seconds.
     pub shutdown_grace: Duration,
@@ -73,6 +96,8 @@ pub struct Settings {
     pub socket_mode: u32,
     /// `mailtwin_unauthenticated_bytes`: bytes a peer may send before it has logged in; 65,536.
     pub unauthenticated_bytes_max: u64,
+    /// Keys about the running program.
+    pub service: ServiceKeys,
     /// What is odd in the file.
     pub warnings: Vec<Warning>,
 }
@@ -86,92 +111,89 @@ impl Settings {
         Settings::from_config(&Config::load(path, service)?)
     }
 
-    /// Checks all values of a configuration.
+    /// Checks all values of a configuration, as the default channel sees them.
     ///
     /// # Errors
     /// A value that cannot be read, or a missing one that has no default.
     pub fn from_config(config: &Config) -> Result<Settings, ConfigError> {
-        let duration = |key: &str, default: u64| {
-            let parsed = config.get(key).map(|text| parse_duration(text, b's'));
-            parsed
-                .transpose()
-                .map(|d| d.unwrap_or(Duration::from_secs(default)))
-                .map_err(|e| wrong(config, key, &e))
-        };
-        let switch = |key: &str, default: bool| {
-            let parsed = config.get(key).map(parse_bool);
-            parsed
-                .transpose()
-                .map(|b| b.unwrap_or(default))
-                .map_err(|e| wrong(config, key, &e))
-        };
-        let sync_port = port(config)?;
+        Settings::for_channel(config, None)
+    }
+
+    /// Checks all values of a configuration, as one channel sees them: `CHANNEL_KEY` before `KEY`, for the keys that have
+    /// this form. `None` is the default channel. [CS-LOG-27]
+    ///
+    /// # Errors
+    /// A value that cannot be read, or a missing one that has no default.
+    pub fn for_channel(config: &Config, channel: Option<&str>) -> Result<Settings, ConfigError> {
+        let lookup = Lookup::new(config, channel);
+        let plain = lookup.plain();
+        let sync_port = port(lookup)?;
+        let mut warnings = config.warnings().to_vec();
+        warnings.extend(channel::warnings(config, channel));
+        let store = store(config)?;
+        let config_directory = plain.path("configdirectory");
         Ok(Settings {
-            store: store(config)?,
+            channel: channel.map(str::to_owned),
+            sync_dir: config_directory.as_ref().unwrap_or(&store).join("sync"),
+            config_directory,
+            store,
             partitions: partitions(config),
-            default_partition: config.get("defaultpartition").map(str::to_owned),
-            admins: words(config, "admins"),
-            servername: config.get("servername").map_or_else(hostname, str::to_owned),
-            sync_host: parsed(config, "sync_host", |text| PeerAddress::parse(text, sync_port))?,
-            sync_authname: config.get("sync_authname").map(str::to_owned),
-            sync_realm: config.get("sync_realm").map(str::to_owned),
-            sync_password: config.get("sync_password").map(Secret::new),
-            sync_timeout: duration("sync_timeout", 1800)?.max(SYNC_TIMEOUT_MIN),
-            client_timeout: duration("client_timeout", 10)?,
-            failed_login_pause: duration("failedloginpause", 3)?,
-            sync_compress: compress(config)?,
-            client_mechanisms: upper(words(config, "force_sasl_client_mech")),
-            server_mechanisms: upper(words(config, "sasl_mech_list")),
-            allow_plaintext: switch("mailtwin_allow_plaintext", switch("allowplaintext", false)?)?,
-            unix_hierarchy_separator: switch("unixhierarchysep", true)?,
-            listen: listen(config)?,
-            server_compress: switch("mailtwin_compress", true)?,
-            connections_max: parsed(config, "mailtwin_connections", count)?.unwrap_or(64),
-            shutdown_grace: duration("mailtwin_shutdown_grace", 10)?,
-            socket_mode: parsed(config, "mailtwin_socket_mode", mode)?.unwrap_or(0o600),
-            unauthenticated_bytes_max: parsed(config, "mailtwin_unauthenticated_bytes", count)?
+            default_partition: plain.text("defaultpartition"),
+            admins: plain.words("admins"),
+            servername: plain.text("servername").unwrap_or_else(hostname),
+            sync_host: lookup.parsed("sync_host", |text| PeerAddress::parse(text, sync_port))?,
+            sync_authname: lookup.text("sync_authname"),
+            sync_realm: lookup.text("sync_realm"),
+            sync_password: lookup.get("sync_password").map(Secret::new),
+            sync_timeout: plain.duration("sync_timeout", 1800)?.max(SYNC_TIMEOUT_MIN),
+            sync_try_imap: channel::try_imap(lookup)?,
+            sync_batchsize: plain.parsed("sync_batchsize", count)?.unwrap_or(8192),
+            sync_cache_db_path: lookup.path("sync_cache_db_path"),
+            rolling: RollingKeys::read(lookup)?,
+            log: LogKeys::read(plain)?,
+            tls: TlsKeys::read(lookup)?,
+            service: ServiceKeys::from_config(config)?,
+            client_timeout: plain.duration("client_timeout", 10)?,
+            failed_login_pause: plain.duration("failedloginpause", 3)?,
+            sync_compress: lookup
+                .parsed("sync_compress", compress)?
+                .unwrap_or(CompressWish::Auto),
+            client_mechanisms: upper(plain.words("force_sasl_client_mech")),
+            server_mechanisms: upper(plain.words("sasl_mech_list")),
+            allow_plaintext: plain
+                .switch("mailtwin_allow_plaintext", plain.switch("allowplaintext", false)?)?,
+            unix_hierarchy_separator: plain.switch("unixhierarchysep", true)?,
+            listen: plain
+                .parsed("mailtwin_listen", listen)?
+                .unwrap_or_else(|| vec![ListenAddress::default()]),
+            server_compress: plain.switch("mailtwin_compress", true)?,
+            connections_max: plain.parsed("mailtwin_connections", count)?.unwrap_or(4096),
+            shutdown_grace: plain.duration("mailtwin_shutdown_grace", 10)?,
+            socket_mode: plain.parsed("mailtwin_socket_mode", mode)?.unwrap_or(0o600),
+            unauthenticated_bytes_max: plain
+                .parsed("mailtwin_unauthenticated_bytes", count)?
                 .unwrap_or(65_536) as u64,
-            warnings: config.warnings().to_vec(),
+            warnings,
         })
     }
 
-    /// What `sync_client -S` names: a host with or without port, or a socket's path.
+    /// The folder of the channel's log, status and pid file; it may not exist yet. [CS-LOG-1]
+    pub fn channel_dir(&self) -> PathBuf {
+        match &self.channel {
+            Some(channel) => self.sync_dir.join(channel),
+            None => self.sync_dir.clone(),
+        }
+    }
+
+    /// What `sync_client -S` names: a host with or without port, or a socket's path. A port that is not said is the
+    /// channel's.
     ///
     /// # Errors
     /// What is wrong with it.
-    pub fn peer(config: &Config, text: &str) -> Result<PeerAddress, String> {
-        let port = port(config).map_err(|error| error.to_string())?;
+    pub fn peer(config: &Config, channel: Option<&str>, text: &str) -> Result<PeerAddress, String> {
+        let port = port(Lookup::new(config, channel)).map_err(|error| error.to_string())?;
         PeerAddress::parse(text, port).map_err(|error| error.to_string())
     }
-}
-
-fn wrong(config: &Config, key: &str, error: &dyn std::fmt::Display) -> ConfigError {
-    let what = match config.get(key) {
-        Some(value) if !key.contains("password") => format!("`{key}: {value}`: {error}"),
-        _ => format!("`{key}`: {error}"),
-    };
-    match config.place(key) {
-        Some(place) => ConfigError::Line {
-            place: place.clone(),
-            what,
-        },
-        None => ConfigError::Missing {
-            path: config.path().to_path_buf(),
-            what,
-        },
-    }
-}
-
-fn parsed<T, E: std::fmt::Display>(
-    config: &Config,
-    key: &str,
-    parse: impl Fn(&str) -> Result<T, E>,
-) -> Result<Option<T>, ConfigError> {
-    config
-        .get(key)
-        .map(parse)
-        .transpose()
-        .map_err(|error| wrong(config, key, &error))
 }
 
 fn store(config: &Config) -> Result<PathBuf, ConfigError> {
@@ -192,29 +214,38 @@ fn partitions(config: &Config) -> BTreeMap<String, String> {
     named.collect()
 }
 
-fn port(config: &Config) -> Result<u16, ConfigError> {
-    let read = |text: &str| match text {
-        "csync" => Ok(crate::address::CSYNC_PORT),
-        _ => text
-            .parse::<u16>()
-            .map_err(|_| "write a port number from 1 to 65535, or `csync`"),
+/// Where the system lists the names of ports.
+const SERVICES: &str = "/etc/services";
+
+fn port(lookup: Lookup<'_>) -> Result<u16, ConfigError> {
+    let read = |text: &str| match text.parse::<u16>() {
+        Ok(number) => Ok(number),
+        Err(_) if text == "csync" => Ok(crate::address::CSYNC_PORT),
+        Err(_) => named_port(text, &std::fs::read_to_string(SERVICES).unwrap_or_default())
+            .ok_or("write a port number from 1 to 65535, or a name such as `csync` that /etc/services knows"),
     };
-    Ok(parsed(config, "sync_port", read)?
+    Ok(lookup
+        .parsed("sync_port", read)?
         .filter(|&port| port != 0)
         .unwrap_or(crate::address::CSYNC_PORT))
 }
 
-fn listen(config: &Config) -> Result<Vec<ListenAddress>, ConfigError> {
-    let read = |text: &str| {
-        text.split_ascii_whitespace()
-            .map(ListenAddress::parse)
-            .collect::<Result<Vec<_>, _>>()
-    };
-    Ok(parsed(config, "mailtwin_listen", read)?.unwrap_or_else(|| vec![ListenAddress::default()]))
+/// The TCP port that a text in the form of /etc/services gives a name.
+fn named_port(name: &str, services: &str) -> Option<u16> {
+    services.lines().find_map(|line| {
+        let mut words = line.split('#').next()?.split_ascii_whitespace();
+        let main = words.next()?;
+        let port = words.next()?.strip_suffix("/tcp")?;
+        (main == name || words.any(|alias| alias == name)).then(|| port.parse().ok())?
+    })
 }
 
-fn compress(config: &Config) -> Result<CompressWish, ConfigError> {
-    let read = |text: &str| match text {
+fn listen(text: &str) -> Result<Vec<ListenAddress>, crate::address::AddressError> {
+    text.split_ascii_whitespace().map(ListenAddress::parse).collect()
+}
+
+fn compress(text: &str) -> Result<CompressWish, &'static str> {
+    match text {
         "auto" => Ok(CompressWish::Auto),
         "required" => Ok(CompressWish::Required),
         _ => match parse_bool(text) {
@@ -222,15 +253,7 @@ fn compress(config: &Config) -> Result<CompressWish, ConfigError> {
             Ok(false) => Ok(CompressWish::No),
             Err(_) => Err("write `auto`, `yes`, `no` or `required`"),
         },
-    };
-    Ok(parsed(config, "sync_compress", read)?.unwrap_or(CompressWish::Auto))
-}
-
-fn count(text: &str) -> Result<usize, &'static str> {
-    text.parse()
-        .ok()
-        .filter(|&n| n > 0)
-        .ok_or("write a number above 0")
+    }
 }
 
 fn mode(text: &str) -> Result<u32, &'static str> {
@@ -238,15 +261,6 @@ fn mode(text: &str) -> Result<u32, &'static str> {
         .ok()
         .filter(|&mode| mode <= 0o777)
         .ok_or("write permissions in octal, such as 0660")
-}
-
-fn words(config: &Config, key: &str) -> Vec<String> {
-    config
-        .get(key)
-        .unwrap_or_default()
-        .split_ascii_whitespace()
-        .map(str::to_owned)
-        .collect()
 }
 
 fn upper(words: Vec<String>) -> Vec<String> {
@@ -259,5 +273,19 @@ fn hostname() -> String {
         "localhost".to_owned()
     } else {
         name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_by_name() {
+        let services = "# names\nimap2 143/tcp imap # mail\ncsync 2005/udp\ncsync 2006/tcp\n\n";
+        assert_eq!(named_port("imap2", services), Some(143));
+        assert_eq!(named_port("imap", services), Some(143));
+        assert_eq!(named_port("csync", services), Some(2006));
+        assert_eq!(named_port("mail", services), None);
     }
 }

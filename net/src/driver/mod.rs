@@ -13,7 +13,7 @@ mod tests;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -42,6 +42,11 @@ pub trait Drive: Send {
     fn handle(&mut self, now: Now, input: Input);
     /// The next thing to do.
     fn poll(&mut self) -> Output;
+    /// Ready when the machine's owner, by a way of its own, gave it something: it is polled again.
+    fn poll_owner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let _ = cx;
+        Poll::Pending
+    }
 }
 
 impl Drive for Replica {
@@ -317,7 +322,11 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 Output::StartDeflate { received } => {
                     self.wire.start_deflate(self.options.deflate_level, received)
                 }
+                Output::StartTls => return Err(End::Broken("no TLS here")),
                 Output::Wait(waiting) => {
+                    if waiting.for_owner {
+                        self.timeout = self.options.peer_timeout;
+                    }
                     self.wire.flush();
                     return Ok(Drained::Waits(waiting));
                 }
@@ -388,6 +397,9 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                     self.stop = None;
                     return Poll::Ready(Event::Stop);
                 }
+                if self.machine.poll_owner(cx).is_ready() {
+                    return Poll::Ready(Event::Moved);
+                }
             }
             match self.wire.poll_write(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Event::Moved),
@@ -423,7 +435,9 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
     /// When the patience with what is waited for ends.
     fn deadline(&self, drained: Drained) -> Option<(Instant, Deadline)> {
         let only_peer = match drained {
-            Drained::Waits(waiting) => waiting.for_input && !waiting.for_store && !waiting.for_sasl,
+            Drained::Waits(waiting) => {
+                waiting.for_input && !waiting.for_store && !waiting.for_sasl && !waiting.for_owner
+            }
             Drained::Blocked | Drained::Closed => false,
         };
         let peer =
@@ -467,7 +481,7 @@ enum Deadline {
 }
 
 /// Wall-clock time, for the machine's records.
-fn now() -> Now {
+pub(crate) fn now() -> Now {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Now(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -14,6 +14,7 @@ const NOTHING: Waiting = Waiting {
     for_input: false,
     for_store: false,
     for_sasl: false,
+    for_owner: false,
 };
 const INPUT: Waiting = Waiting {
     for_input: true,
@@ -347,6 +348,7 @@ async fn a_busy_store_may_take_longer_than_the_peer_may() {
         for_input: true,
         for_store: true,
         for_sasl: false,
+        for_owner: false,
     };
     let machine = Scripted::new(outputs, both, |input, next| {
         if matches!(input, Input::Stored(..)) {

@@ -13,7 +13,7 @@ use super::header::{self, Keywords};
 use super::writer::{RECORDS_AT_ONCE, Writer};
 use crate::crc::SyncCrc;
 use crate::model::Mailbox;
-use crate::name::{Scope, is_acceptable};
+use crate::name::{self, Scope, is_acceptable};
 use crate::ticket::{Change, UidSelect};
 
 /// Bytes of records compared and written at once, at most.
@@ -168,6 +168,29 @@ async fn put_entry(conn: &mut Conn, line: &MailboxLine) -> Result<(), Fail> {
     conn.write(vec![Change::PutMailbox(Box::new(entry))]).await
 }
 
+/// How a mailbox gives its name to another identity: what has no live message goes, what has some is kept as a deleted
+/// mailbox. [CS-MBOX-18] [CS-SPLIT-42] [CS-EXC-27]
+async fn give_way(conn: &Conn, there: Mailbox) -> Result<Change, Fail> {
+    let now = conn.port.now().0;
+    if there.crc == SyncCrc::EMPTY {
+        let tombstone = Some(tombstone_of(&there, now));
+        return Ok(Change::RemoveMailbox {
+            uniqueid: there.uniqueid,
+            tombstone,
+        });
+    }
+    let mut time = now.clamp(0, i64::from(u32::MAX)) as u32;
+    let mut kept = there;
+    loop {
+        let name = name::deleted_name(&kept.name, time);
+        if conn.mailbox(&name).await?.is_none() {
+            kept.name = name;
+            return Ok(Change::PutMailbox(Box::new(kept)));
+        }
+        time = time.wrapping_add(1);
+    }
+}
+
 /// The command as far as it has come.
 struct Update {
     line: Box<MailboxLine>,
@@ -201,11 +224,7 @@ impl Update {
             Some(there) if conn.force || there.last_uid == 0 => {
                 // Another identity under the same name, and nothing in it or the peer's word for it. [CS-MBOX-18]
                 header::check_identity_free(conn, &new.name, &new.uniqueid).await?;
-                let tombstone = Some(tombstone_of(&there, conn.port.now().0));
-                before.push(Change::RemoveMailbox {
-                    uniqueid: there.uniqueid,
-                    tombstone,
-                });
+                before.push(give_way(conn, there).await?);
                 (new, true)
             }
             Some(there) => {

@@ -1,0 +1,345 @@
+//! From what a full compare found to what is written here and expunged there; pure. [CS-MASTER-32] [CS-MASTER-48]
+
+use std::collections::BTreeSet;
+
+use protocol::{Annotation, Guid, MailboxLine, Record, SystemFlags, Text};
+
+use super::decision::{Decision, Deed};
+pub(super) use super::merge_rules::Sides;
+use super::merge_rules::{Judged, Verdict};
+use super::run::{Tried, Trouble};
+use crate::crc::SyncCrc;
+use crate::model::Mailbox;
+
+/// Messages of ours remembered that the replica has never seen, to know copies of an interrupted run again.
+const FRESH_MAX: usize = 131_072;
+
+/// A UID that is not alike on both sides.
+pub(super) struct Item {
+    /// What becomes of it.
+    pub(super) judged: Judged,
+    pub(super) ours: Option<Record>,
+    pub(super) theirs: Option<Record>,
+}
+
+/// What tells a message that was copied back from any other of the same bytes.
+type Print = (Guid, i64, Text, Text);
+
+/// What a walk through both sides found.
+pub(super) struct Found {
+    /// Ours, as it was.
+    pub(super) before: Mailbox,
+    /// Whether it is here; else it was deleted.
+    pub(super) is_here: bool,
+    /// The replica's values.
+    pub(super) line: MailboxLine,
+    pub(super) sides: Sides,
+    /// What is not alike, by UID.
+    pub(super) items: Vec<Item>,
+    /// Whether the walk came to the end of both sides.
+    pub(super) is_complete: bool,
+    crc: SyncCrc,
+    fresh: BTreeSet<Print>,
+}
+
+/// What is to be done.
+pub(super) struct Resolved {
+    /// Ours, as it was.
+    pub(super) before: Mailbox,
+    /// Whether it was here.
+    pub(super) is_here: bool,
+    /// Ours, as it will be.
+    pub(super) after: Mailbox,
+    /// The replica's values.
+    pub(super) line: MailboxLine,
+    /// Records to write here, in this order: old places of renumbered messages come last, so that no message is ever
+    /// without a record.
+    pub(super) writes: Vec<Record>,
+    /// The replica's records whose messages have to be fetched.
+    pub(super) wanted: Vec<Record>,
+    /// UIDs to expunge on the replica, ascending.
+    pub(super) expunge_there: Vec<u32>,
+    /// Why.
+    pub(super) decisions: Vec<Decision>,
+}
+
+impl Sides {
+    /// The facts that the rules ask for; `our_last_uid` is that of the first of several passes.
+    pub(super) fn new(
+        mailbox: &Mailbox,
+        line: &MailboxLine,
+        our_last_uid: Option<u32>,
+    ) -> Result<Self, String> {
+        let (Some(their_last_uid), Some(their_highestmodseq), Some(_)) =
+            (line.last_uid, line.highestmodseq, line.uidvalidity)
+        else {
+            return Err(format!(
+                "{}: the replica's full listing lacks required keys",
+                mailbox.name
+            ));
+        };
+        if line.uniqueid.as_ref().is_some_and(|id| *id != mailbox.uniqueid) {
+            return Err(format!(
+                "{}: the replica has another mailbox of that name",
+                mailbox.name
+            ));
+        }
+        Ok(Sides {
+            our_last_uid: our_last_uid.unwrap_or(mailbox.last_uid),
+            our_deletedmodseq: mailbox.deletedmodseq,
+            their_last_uid,
+            their_highestmodseq,
+        })
+    }
+}
+
+impl Found {
+    /// Nothing found yet.
+    pub(super) fn new(before: Mailbox, is_here: bool, line: MailboxLine, sides: Sides) -> Self {
+        Found {
+            before,
+            is_here,
+            line,
+            sides,
+            items: Vec::new(),
+            is_complete: true,
+            crc: SyncCrc::EMPTY,
+            fresh: BTreeSet::new(),
+        }
+    }
+
+    /// The CRCs of our records, as far as the walk has come.
+    pub(super) fn crc(&self) -> SyncCrc {
+        self.crc
+    }
+
+    /// Takes the next UID; what is alike is not held.
+    pub(super) fn take(&mut self, item: Item) {
+        if let Some(ours) = &item.ours {
+            self.crc.toggle(ours);
+            let is_fresh = item.theirs.is_none() && ours.uid > self.sides.their_last_uid;
+            if is_fresh && !ours.is_expunged() && self.fresh.len() < FRESH_MAX {
+                self.fresh.insert(print_of(ours));
+            }
+        }
+        if item.judged.verdict != Verdict::Keep {
+            self.items.push(item);
+        }
+    }
+}
+
+fn print_of(record: &Record) -> Print {
+    let value = |entry: &[u8]| {
+        record
+            .annotations
+            .iter()
+            .find(|a| a.entry.as_bytes() == entry && a.userid.is_empty())
+            .map(|a| a.value.clone())
+            .unwrap_or_default()
+    };
+    (
+        record.guid,
+        record.internaldate,
+        value(Annotation::SAVEDATE),
+        value(Annotation::CREATEDMODSEQ),
+    )
+}
+
+/// Messages on their way to new UIDs, in the order in which UIDs are given out.
+enum Move {
+    CopyBack(Record),
+    Renumber(Record),
+}
+
+struct Resolver {
+    resolved: Resolved,
+    fresh: BTreeSet<Print>,
+    now: i64,
+    adopted: Vec<(Record, &'static str)>,
+    moves: Vec<(Move, &'static str)>,
+    left_behind: Vec<Record>,
+}
+
+/// Decides UIDs and modseqs of all that was found. `now` is in seconds since the epoch.
+pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
+    let (line, sides) = (&found.line, &found.sides);
+    let mut after = found.before.clone();
+    after.uidvalidity = after.uidvalidity.max(line.uidvalidity.unwrap_or(0));
+    after.foldermodseq = after.foldermodseq.max(line.foldermodseq.unwrap_or(0));
+    after.xconvmodseq = after.xconvmodseq.max(after.xconvmodseq.and(line.xconvmodseq));
+    if sides.their_highestmodseq > after.highestmodseq {
+        after.highestmodseq = sides.their_highestmodseq;
+        after.annotations = line.annotations.clone().unwrap_or_default();
+    }
+    after.last_uid = after.last_uid.max(sides.their_last_uid);
+    if found.is_complete {
+        // Recomputed on the way; the kept ones may be what is wrong. [CS-CRC-10]
+        after.crc = found.crc;
+    }
+    let mut resolver = Resolver {
+        resolved: Resolved {
+            before: found.before,
+            is_here: found.is_here,
+            after,
+            line: found.line,
+            writes: Vec::new(),
+            wanted: Vec::new(),
+            expunge_there: Vec::new(),
+            decisions: Vec::new(),
+        },
+        fresh: found.fresh,
+        now,
+        adopted: Vec::new(),
+        moves: Vec::new(),
+        left_behind: Vec::new(),
+    };
+    for item in found.items {
+        resolver.item(item);
+    }
+    resolver.finish()
+}
+
+impl Resolved {
+    /// Whether anything is to be written here.
+    pub(super) fn is_change(&self) -> bool {
+        !self.writes.is_empty() || self.after != self.before || !self.is_here
+    }
+}
+
+impl Resolver {
+    fn decide(&mut self, record: &Record, rule: &'static str, what: Deed) {
+        let after = &self.resolved.after;
+        self.resolved.decisions.push(Decision {
+            mailbox: after.name.clone(),
+            uniqueid: after.uniqueid.clone(),
+            uid: Some(record.uid),
+            guid: Some(record.guid),
+            rule,
+            what,
+        });
+    }
+
+    /// A record as it will be here, with a new modseq; `old` leaves the CRCs for it.
+    fn stamp(&mut self, mut record: Record, old: Option<&Record>) -> Record {
+        let after = &mut self.resolved.after;
+        after.highestmodseq += 1;
+        record.modseq = after.highestmodseq;
+        record.last_updated = self.now;
+        for keyword in &record.flags.keywords {
+            if !after
+                .userflags
+                .iter()
+                .any(|known| known.eq_ignore_ascii_case(keyword))
+            {
+                after.userflags.push(keyword.clone());
+            }
+        }
+        if let Some(old) = old {
+            after.crc.toggle(old);
+        }
+        after.crc.toggle(&record);
+        record
+    }
+
+    fn write(&mut self, record: Record, old: Option<&Record>) {
+        let record = self.stamp(record, old);
+        self.resolved.writes.push(record);
+    }
+
+    fn item(&mut self, item: Item) {
+        let rule = item.judged.rule;
+        match (item.judged.verdict, item.ours, item.theirs) {
+            (Verdict::Rewrite(record, deed), Some(ours), _) => {
+                if let Some(deed) = deed {
+                    self.decide(&ours, rule, deed);
+                }
+                self.write(record, Some(&ours));
+            }
+            (Verdict::Renumber, Some(ours), _) => self.renumber(ours, rule),
+            (Verdict::Adopt, _, Some(theirs)) => self.adopted.push((theirs, rule)),
+            (Verdict::CopyBack, _, Some(theirs)) => self.copy_back(theirs, rule),
+            (Verdict::Stale, _, Some(theirs)) => {
+                self.decide(&theirs, rule, Deed::ExpungeLeftover);
+                self.resolved.expunge_there.push(theirs.uid);
+            }
+            (Verdict::Split, Some(ours), Some(theirs)) => {
+                // The lower GUID gets the lower UID, so that both masters of a pair would decide alike.
+                let ours_first = ours.guid < theirs.guid;
+                let (mine, his) = (!ours.is_expunged(), !theirs.is_expunged());
+                if mine && ours_first {
+                    self.renumber(ours.clone(), rule);
+                }
+                if his {
+                    self.copy_back(theirs, rule);
+                }
+                if mine && !ours_first {
+                    self.renumber(ours, rule);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn renumber(&mut self, ours: Record, rule: &'static str) {
+        let mut tombstone = ours.clone();
+        tombstone.flags.system = tombstone.flags.system.with(SystemFlags::EXPUNGED);
+        let tombstone = self.stamp(tombstone, Some(&ours));
+        self.left_behind.push(tombstone);
+        self.moves.push((Move::Renumber(ours), rule));
+    }
+
+    fn copy_back(&mut self, theirs: Record, rule: &'static str) {
+        self.resolved.expunge_there.push(theirs.uid);
+        self.moves.push((Move::CopyBack(theirs), rule));
+    }
+
+    fn finish(mut self) -> Tried<Resolved> {
+        for (record, rule) in std::mem::take(&mut self.adopted) {
+            self.decide(&record, rule, Deed::Adopt);
+            self.resolved.wanted.push(record.clone());
+            self.write(record, None);
+        }
+        for (moved, rule) in std::mem::take(&mut self.moves) {
+            let mut record = match moved {
+                // A run that was interrupted between its transaction and the EXPUNGE had copied it already.
+                Move::CopyBack(record) if self.fresh.remove(&print_of(&record)) => {
+                    self.decide(&record, "CS-SPLIT-31", Deed::CopiedBefore);
+                    continue;
+                }
+                Move::CopyBack(record) => {
+                    self.resolved.wanted.push(record.clone());
+                    let new_uid = self.new_uid()?;
+                    self.decide(&record, rule, Deed::CopyBack { new_uid });
+                    Record {
+                        uid: new_uid,
+                        ..record
+                    }
+                }
+                Move::Renumber(record) => {
+                    let new_uid = self.new_uid()?;
+                    self.decide(&record, rule, Deed::Renumber { new_uid });
+                    Record {
+                        uid: new_uid,
+                        ..record
+                    }
+                }
+            };
+            record.flags.system = record.flags.system.without(SystemFlags::EXPUNGED);
+            self.write(record, None);
+        }
+        let mut left_behind = std::mem::take(&mut self.left_behind);
+        self.resolved.writes.append(&mut left_behind);
+        self.resolved.expunge_there.sort_unstable();
+        Ok(self.resolved)
+    }
+
+    fn new_uid(&mut self) -> Tried<u32> {
+        let after = &mut self.resolved.after;
+        let uid = after
+            .last_uid
+            .checked_add(1)
+            .ok_or_else(|| Trouble::Item(format!("{}: no UIDs are left", after.name)))?;
+        after.last_uid = uid;
+        Ok(uid)
+    }
+}
