@@ -46,6 +46,13 @@ pub struct Args {
     /// Fails unless the replica compresses
     #[arg(short = 'z', long)]
     pub require_compression: bool,
+    /// Finds out what would be done, prints it, and changes neither side
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Prints on stdout one JSON object a line: decisions where both sides had changed, the plan of a dry run, notices,
+    /// failures, a summary
+    #[arg(long)]
+    pub json: bool,
     /// Tries to connect once (as every run of this program does)
     #[arg(short = 'o', long)]
     pub connect_once: bool,

@@ -4,6 +4,7 @@
 pub mod args;
 mod failure;
 mod names;
+mod plan;
 mod report;
 mod run;
 

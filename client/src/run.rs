@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 use crate::failure::{Failure, verdict};
-use crate::{names, report, say};
+use crate::{names, plan, report, say};
 
 /// Bytes of messages sent ahead of the replica's answers.
 const PIPELINE_BYTES: u64 = 4 * 1024 * 1024;
@@ -47,6 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
         dest_partition: args.dest_partition.as_deref().map(Text::from),
         local_only: args.local_only,
         copyback: !args.no_copyback,
+        dry_run: args.dry_run,
         pipeline_bytes_max: PIPELINE_BYTES,
         ..MasterConfig::new(job)
     };
@@ -79,9 +80,15 @@ async fn replicate(
         }
     };
     let mut report = report::Report::new(args.verbose);
+    let printer = plan::Printer::new(args);
     let session = Box::new(store.session());
-    let progress = net::client::run(target, master, session, stop, |master| report.observe(master)).await?;
+    let observe = |master: &engine::Master| {
+        printer.observe(master);
+        report.observe(master);
+    };
+    let mut progress = net::client::run(target, master, session, stop, observe).await?;
     report.finish(&progress);
+    printer.finish(&mut progress);
     Ok(progress)
 }
 
@@ -136,6 +143,8 @@ fn tell(args: &Args, progress: &Progress, elapsed: Duration) -> u8 {
         u64::from(args.all_users && progress.items_done > 0 && progress.items_done == progress.items_total);
     let items = (!args.mailboxes).then(|| progress.items_done - shared);
     // A closed stdout changes nothing about the result.
-    let _ = writeln!(std::io::stdout(), "{}", report::summary(progress, items, elapsed));
+    if !args.json {
+        let _ = writeln!(std::io::stdout(), "{}", report::summary(progress, items, elapsed));
+    }
     status
 }
