@@ -1,0 +1,335 @@
+//! Both sides changed, with real Cyrus on the other side: [CS-SPLIT-1] to [CS-SPLIT-33].
+//!
+//! Three servers hold the same: `hand`, a Cyrus with whose IMAP our side is changed (it replicates into our store), our
+//! own, and `peer`, a Cyrus that is changed by IMAP itself. Then ours and `peer` meet, one as master of the other.
+//! Every case is a user of its own, so that one set of servers does for all.
+
+use conformance::compare::{self, Facts, Scope};
+use conformance::csync::Csync;
+use conformance::csync::dlist::Value;
+use conformance::cyrus::{self, ADMIN, Cyrus, Setup};
+use conformance::imap::Imap;
+use conformance::population::{DATE, hex, mail};
+use conformance::programs::{self, Twin};
+use sha1::{Digest, Sha1};
+use std::collections::BTreeSet;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// The cases; the last one's user is made on both sides separately.
+const CASES: [&str; 12] = [
+    "flags", "expunge", "append", "theirs", "made", "unused", "gone", "revive", "reuse", "rename",
+    "twonames", "inbox",
+];
+
+struct Servers {
+    hand: Cyrus,
+    peer: Cyrus,
+    twin: Twin,
+}
+
+fn setup(name: &str) -> Setup {
+    let mut setup = Setup::new(name, &CASES).with("delete_mode", "immediate");
+    setup.in_memory = true;
+    setup
+}
+
+fn message(number: usize) -> Vec<u8> {
+    mail::plain(number)
+}
+
+fn guid(number: usize) -> String {
+    hex(&Sha1::digest(message(number)))
+}
+
+fn append(imap: &mut Imap, mailbox: &str, numbers: &[usize]) -> Outcome {
+    for number in numbers {
+        imap.append(mailbox, "()", DATE, &message(*number))?;
+    }
+    Ok(())
+}
+
+/// Makes the user with an INBOX of three messages and a folder of two.
+fn fill(cyrus: &Cyrus, user: &str) -> Outcome {
+    cyrus.imap(ADMIN)?.create(&format!("user/{user}"))?;
+    let mut imap = cyrus.imap(user)?;
+    append(&mut imap, "INBOX", &[1, 2, 3])?;
+    imap.create("INBOX/a")?;
+    append(&mut imap, "INBOX/a", &[11, 12])
+}
+
+fn start(test: &str) -> Result<Option<Servers>, Box<dyn std::error::Error>> {
+    if !cyrus::usable(test) || !programs::usable(test) {
+        return Ok(None);
+    }
+    // Equally long names: Cyrus writes them into what it makes.
+    let (hand, peer) = (Cyrus::start(setup("cyrus-h"))?, Cyrus::start(setup("cyrus-p"))?);
+    let mut twin = Twin::tcp("twin", &["mailtwin_compress: no"])?;
+    twin.start()?;
+    for user in &CASES[..CASES.len() - 1] {
+        fill(&hand, user)?;
+    }
+    hand.sync_client(&peer.csync_address(), &["-A"])?
+        .success("the common past")?;
+    fill(&hand, "inbox")?;
+    let servers = Servers { hand, peer, twin };
+    servers.take_over()?;
+    Ok(Some(servers))
+}
+
+impl Servers {
+    /// Brings what `hand` has into our store.
+    fn take_over(&self) -> Outcome {
+        self.hand
+            .sync_client(&self.twin.address(), &["-A"])?
+            .success("from the hand to our store")?;
+        Ok(())
+    }
+
+    /// What happens on both sides; the answer says which messages must be there afterwards.
+    fn split(&self) -> Result<Vec<(&'static str, BTreeSet<String>)>, Box<dyn std::error::Error>> {
+        let numbers = |list: &[usize]| list.iter().map(|number| guid(*number)).collect();
+        let past = [1, 2, 3, 11, 12];
+        let mut expected = Vec::new();
+        for user in CASES {
+            if user == "inbox" {
+                self.peer.imap(ADMIN)?.create("user/inbox")?;
+            }
+            let (mut ours, mut theirs) = (self.hand.imap(user)?, self.peer.imap(user)?);
+            ours.select("INBOX")?;
+            theirs.select("INBOX")?;
+            let mut left: Vec<usize> = past.to_vec();
+            match user {
+                "flags" => {
+                    ours.store("1", "+FLAGS", "(\\Flagged ours)")?;
+                    theirs.store("1:2", "+FLAGS", "(\\Answered theirs)")?;
+                    theirs.store("2", "+FLAGS", "(twice)")?;
+                }
+                "expunge" => {
+                    ours.store("1", "+FLAGS", "(\\Deleted)")?;
+                    ours.expunge("1")?;
+                    theirs.store("1", "+FLAGS", "(\\Answered)")?;
+                    theirs.store("2", "+FLAGS", "(\\Deleted)")?;
+                    theirs.expunge("2")?;
+                    left = vec![3, 11, 12];
+                }
+                "append" => {
+                    append(&mut ours, "INBOX", &[21, 22])?;
+                    append(&mut theirs, "INBOX", &[23])?;
+                    left.extend([21, 22, 23]);
+                }
+                "theirs" => {
+                    append(&mut theirs, "INBOX", &[24, 25])?;
+                    left.extend([24, 25]);
+                }
+                "made" => {
+                    for (imap, number) in [(&mut ours, 26), (&mut theirs, 27)] {
+                        imap.create("INBOX/b")?;
+                        append(imap, "INBOX/b", &[number])?;
+                    }
+                    left.extend([26, 27]);
+                }
+                "unused" => {
+                    ours.create("INBOX/b")?;
+                    append(&mut ours, "INBOX/b", &[28])?;
+                    theirs.create("INBOX/b")?;
+                    left.push(28);
+                }
+                "gone" => {
+                    ours.delete("INBOX/a")?;
+                    left = vec![1, 2, 3];
+                }
+                "revive" => {
+                    append(&mut ours, "INBOX/a", &[29])?;
+                    ours.delete("INBOX/a")?;
+                    append(&mut theirs, "INBOX/a", &[30])?;
+                    left = vec![1, 2, 3, 30];
+                }
+                "reuse" => {
+                    ours.delete("INBOX/a")?;
+                    // Cyrus forgets who had a name as soon as it is used again.
+                    self.hand
+                        .sync_client(&self.twin.address(), &["-u", user])?
+                        .success("the delete")?;
+                    ours.create("INBOX/a")?;
+                    append(&mut ours, "INBOX/a", &[31])?;
+                    append(&mut theirs, "INBOX/a", &[32])?;
+                    left = vec![1, 2, 3, 31, 32];
+                }
+                "rename" => {
+                    ours.rename("INBOX/a", "INBOX/z")?;
+                    append(&mut theirs, "INBOX/a", &[33])?;
+                    theirs.create("INBOX/z")?;
+                    append(&mut theirs, "INBOX/z", &[34])?;
+                    left.extend([33, 34]);
+                }
+                "twonames" => {
+                    ours.rename("INBOX/a", "INBOX/p")?;
+                    theirs.rename("INBOX/a", "INBOX/q")?;
+                }
+                _ => {
+                    append(&mut theirs, "INBOX", &[35, 1])?;
+                    left.push(35);
+                }
+            }
+            expected.push((user, numbers(&left)));
+        }
+        self.take_over()?;
+        Ok(expected)
+    }
+
+    fn facts(&self, user: &str) -> Result<(Facts, Facts), Box<dyn std::error::Error>> {
+        let mut scope = Scope::all(&[user]);
+        scope.shared = false;
+        let (mut ours, mut theirs) = (Facts::new(), Facts::new());
+        compare::collect_csync(&mut self.twin.csync()?, &scope, &[], &mut ours)?;
+        compare::collect_csync(&mut self.peer.csync()?, &scope, &[], &mut theirs)?;
+        Ok((ours, theirs))
+    }
+
+    /// Both sides are equal, and hold what has to be there, each message once.
+    fn check(&self, user: &str, expected: &BTreeSet<String>) -> Outcome {
+        for (who, csync) in [("ours", self.twin.csync()?), ("theirs", self.peer.csync()?)] {
+            let live = live_messages(csync, user)?;
+            let found: BTreeSet<String> = live.iter().cloned().collect();
+            assert_eq!(&found, expected, "{user}: messages of {who}");
+            // Both sides of "inbox" got one message by themselves.
+            let twice = usize::from(user == "inbox");
+            assert!(
+                live.len() <= found.len() + twice,
+                "{user}: {who} has messages twice"
+            );
+        }
+        let (ours, theirs) = self.facts(user)?;
+        let (ours, theirs) = (without_expunged(&ours), without_expunged(&theirs));
+        compare::assert_equal(user, &compare::differences(&ours, &theirs));
+        Ok(())
+    }
+}
+
+/// Of messages that are gone each side may remember something else. [CS-MASTER-34]
+fn without_expunged(facts: &Facts) -> Facts {
+    let gone: BTreeSet<(String, Option<u32>)> = facts
+        .iter()
+        .filter(|(place, value)| place.field == "FLAGS" && value.windows(9).any(|word| word == b"\\Expunged"))
+        .map(|(place, _)| (place.object.clone(), place.uid))
+        .collect();
+    let stays =
+        |place: &compare::Place| place.uid.is_none() || !gone.contains(&(place.object.clone(), place.uid));
+    facts
+        .iter()
+        .filter(|(place, _)| stays(place))
+        .map(|(place, value)| (place.clone(), value.clone()))
+        .collect()
+}
+
+/// GUIDs of a user's live messages.
+fn live_messages(mut csync: Csync, user: &str) -> Result<Vec<String>, Box<dyn std::error::Error>> {
+    let answer = csync.run(format!("GET USER {user}").as_bytes())?;
+    let names: Vec<String> = answer
+        .all("MAILBOX")
+        .filter_map(|header| header.text("MBOXNAME"))
+        .collect();
+    let mut live = Vec::new();
+    for name in names {
+        let answer = csync.run(format!("GET FULLMAILBOX \"{name}\"").as_bytes())?;
+        let full = answer.all("MAILBOX").next();
+        for record in full
+            .and_then(|full| full.get("RECORD"))
+            .map(Value::members)
+            .unwrap_or_default()
+        {
+            let flags = record.get("FLAGS").map(Value::members).unwrap_or_default();
+            if !flags
+                .iter()
+                .any(|flag| flag.bytes().eq_ignore_ascii_case(b"\\Expunged"))
+            {
+                live.extend(record.text("GUID"));
+            }
+        }
+    }
+    Ok(live)
+}
+
+#[test]
+fn our_master_settles_it_with_cyrus_as_replica() -> Outcome {
+    let Some(servers) = start("split_brain_our_master")? else {
+        return Ok(());
+    };
+    let expected = servers.split()?;
+    let before: Vec<_> = CASES
+        .iter()
+        .map(|user| servers.facts(user))
+        .collect::<Result<_, _>>()?;
+    let target = servers.peer.csync_address();
+    let users: Vec<&str> = std::iter::once("-u").chain(CASES).collect();
+    // A dry run changes neither side.
+    let dry: Vec<&str> = std::iter::once("--dry-run")
+        .chain(users.iter().copied())
+        .collect();
+    let plan = servers.twin.sync_client(&target, &dry)?.success("the dry run")?;
+    for rule in [
+        "CS-MASTER-35",
+        "CS-SPLIT-11",
+        "CS-SPLIT-13",
+        "CS-SPLIT-23",
+        "CS-SPLIT-24",
+    ] {
+        assert!(plan.text().contains(rule), "{rule} in the plan:\n{}", plan.text());
+    }
+    for (user, (ours, theirs)) in CASES.iter().zip(&before) {
+        let (ours_now, theirs_now) = servers.facts(user)?;
+        compare::assert_equal("ours after a dry run", &compare::differences(ours, &ours_now));
+        compare::assert_equal(
+            "theirs after a dry run",
+            &compare::differences(theirs, &theirs_now),
+        );
+    }
+    servers
+        .twin
+        .sync_client(&target, &users)?
+        .success("ours to theirs")?;
+    // What only the replica has comes when it is the master.
+    servers
+        .peer
+        .sync_client(&servers.twin.address(), &users)?
+        .success("theirs to ours")?;
+    servers
+        .twin
+        .sync_client(&target, &users)?
+        .success("ours to theirs again")?;
+    for (user, expected) in &expected {
+        servers.check(user, expected)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_cyrus_master_meets_our_replica() -> Outcome {
+    let Some(servers) = start("split_brain_cyrus_master")? else {
+        return Ok(());
+    };
+    let expected = servers.split()?;
+    for (user, expected) in &expected {
+        let there = servers.peer.sync_client(&servers.twin.address(), &["-u", user])?;
+        // Where the two sides disagree about names a Cyrus master gives up; nothing is lost by that, and ours settles it.
+        let settles = ["flags", "expunge", "append", "theirs", "gone", "twonames"];
+        if settles.contains(user) {
+            there.success(user)?;
+        }
+        let target = servers.peer.csync_address();
+        servers.twin.sync_client(&target, &["-u", user])?.success(user)?;
+        servers
+            .peer
+            .sync_client(&servers.twin.address(), &["-u", user])?
+            .success(user)?;
+        servers.twin.sync_client(&target, &["-u", user])?.success(user)?;
+        let mut expected = expected.clone();
+        if ["gone", "revive"].contains(user) {
+            // It was first sent by a master that still has it. [CS-SPLIT-18]
+            expected.extend([guid(11), guid(12)]);
+        }
+        servers.check(user, &expected)?;
+    }
+    Ok(())
+}
