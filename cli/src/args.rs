@@ -64,6 +64,11 @@ pub enum Command {
     /// the UIDs; the file subscriptions names the subscribed mailboxes. Import reads all of them, UIDs for their order
     /// only. Deleted mailboxes are left out.
     Export(ExportArgs),
+    /// Compares users here and on a replica, record by record, by asking only; neither side is changed.
+    ///
+    /// Prints a line a mailbox, then how they differ. Exit codes: 0 equal; 1 something differs; 66 a user is on neither side
+    /// or could not be compared; 75 no connection to the replica; 77 the login was refused; 78 wrong configuration.
+    Compare(CompareArgs),
     /// Checks everything stored: hashes every byte again, recomputes every CRC, follows every reference.
     Verify {
         /// Checks this user only.
@@ -86,6 +91,20 @@ pub struct DemoArgs {
     /// Changes the replica behind the replication's back before the comparison, so that it has to fail.
     #[arg(long, hide = true)]
     pub sabotage: bool,
+}
+
+/// Arguments of `compare`.
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// Compares with the replica of this channel of the configuration; then no HOST is given.
+    #[arg(long, value_name = "NAME")]
+    pub channel: Option<String>,
+    /// Prints JSON, all values exact.
+    #[arg(long)]
+    pub json: bool,
+    /// The replica (HOST, HOST:PORT, [IPV6]:PORT or /PATH of a Unix socket), then the users.
+    #[arg(value_name = "HOST USER", required = true, num_args = 1..)]
+    pub names: Vec<String>,
 }
 
 /// Arguments of `import`.

@@ -12,6 +12,8 @@ use engine::ticket::StoreError;
 pub enum Exit {
     /// Verify found damage, or the demo's twins differ.
     Unequal = 1,
+    /// Wrong command line.
+    Usage = 2,
     /// Mail that cannot be read.
     Data = 65,
     /// No such user, mailbox, message or file.
@@ -20,8 +22,10 @@ pub enum Exit {
     CannotCreate = 73,
     /// The store or a file failed.
     Io = 74,
-    /// In use by another program.
+    /// In use by another program, or a replica cannot be reached.
     Locked = 75,
+    /// A login was refused.
+    NoPermission = 77,
     /// Wrong configuration.
     Config = 78,
 }

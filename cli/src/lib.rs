@@ -5,6 +5,7 @@ pub mod access;
 pub mod args;
 pub mod cat;
 pub mod compare;
+pub mod compare_remote;
 pub mod demo;
 pub mod export;
 pub mod failure;
@@ -58,6 +59,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             )
         }
         Command::Export(args) => export::run(&mut Access::new(look()?.store.session()), args),
+        Command::Compare(args) => compare_remote::run(&arguments.config, args),
         Command::Demo(args) => demo::run(args, &mut std::io::stdout().lock()),
         Command::Passwd { user } => {
             let opened = open::open(&arguments.config, false)?;

@@ -162,7 +162,9 @@ fn plan_line(planned: &Planned) -> String {
     match &planned.what {
         PlannedWhat::CreateMailbox => format!("{about}: create on the replica"),
         PlannedWhat::RenameMailbox { from } => format!("{about}: rename on the replica, where it is {from}"),
-        PlannedWhat::MoveMailbox { partition } => format!("{about}: move to partition {partition} on the replica"),
+        PlannedWhat::MoveMailbox { partition } => {
+            format!("{about}: move to partition {partition} on the replica")
+        }
         PlannedWhat::DeleteMailbox => format!("{about}: delete on the replica"),
         PlannedWhat::SendMailbox {
             records,
@@ -190,8 +192,12 @@ fn plan_line(planned: &Planned) -> String {
         PlannedWhat::Seen => format!("{}: send the seen state of mailbox id {about}", planned.user),
         PlannedWhat::PutScript => format!("{}: send sieve script {about}", planned.user),
         PlannedWhat::RemoveScript => format!("{}: remove sieve script {about} on the replica", planned.user),
-        PlannedWhat::ActivateScript => format!("{}: activate sieve script {about} on the replica", planned.user),
-        PlannedWhat::DeactivateScript => format!("{}: leave no sieve script active on the replica", planned.user),
+        PlannedWhat::ActivateScript => {
+            format!("{}: activate sieve script {about} on the replica", planned.user)
+        }
+        PlannedWhat::DeactivateScript => {
+            format!("{}: leave no sieve script active on the replica", planned.user)
+        }
         PlannedWhat::PutAnnotation => format!("annotation {about} of the server: set on the replica"),
         PlannedWhat::RemoveAnnotation => format!("annotation {about} of the server: remove on the replica"),
         PlannedWhat::RemoveUser => format!("{about}: remove what is left of the user on the replica"),
@@ -217,7 +223,10 @@ mod tests {
         let object = decision_json(&decision);
         assert_eq!(object["rule"], "CS-MASTER-46");
         assert_eq!(object["what"], "copy_back");
-        assert_eq!((object["uid"].as_u64(), object["new_uid"].as_u64()), (Some(5), Some(9)));
+        assert_eq!(
+            (object["uid"].as_u64(), object["new_uid"].as_u64()),
+            (Some(5), Some(9))
+        );
         assert_eq!(object["guid"], "ab".repeat(20));
     }
 
@@ -239,6 +248,9 @@ mod tests {
             "user.jane.a: send 3 records with at most 2 messages (70 bytes); 1 change and 0 are expunged on the replica"
         );
         let object = plan_json(&planned);
-        assert_eq!((&object["what"], object["bytes"].as_u64()), (&Value::from("send_mailbox"), Some(70)));
+        assert_eq!(
+            (&object["what"], object["bytes"].as_u64()),
+            (&Value::from("send_mailbox"), Some(70))
+        );
     }
 }

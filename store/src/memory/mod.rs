@@ -90,7 +90,9 @@ impl Session for MemorySession {
                 uniqueid,
                 above_uid,
                 limit,
-            } => Ok(Reply::Deleted(self.view(&scope).deleted(&uniqueid, above_uid, limit))),
+            } => Ok(Reply::Deleted(
+                self.view(&scope).deleted(&uniqueid, above_uid, limit),
+            )),
             Request::UserMeta { user } => Ok(Reply::UserMeta(self.view(&Scope::User(user)).user_meta())),
             Request::Quotas { scope } => Ok(Reply::Quotas(self.view(&scope).quotas())),
             Request::ServerAnnotations => Ok(Reply::ServerAnnotations(

@@ -651,13 +651,11 @@ fn apply(database: &mut Database, change: Change) -> Outcome<Option<Text>> {
             let is_new = database.put_mailbox(&mailbox)?;
             return Ok(is_new.then_some(mailbox.uniqueid));
         }
-        Change::RemoveMailbox { uniqueid, tombstone } => {
-            match tombstone {
-                Some(tombstone) if tombstone.uniqueid == uniqueid => database.bury_mailbox(&tombstone),
-                Some(_) => Err(words::misuse(words::OTHER_TOMBSTONE).into()),
-                None => database.remove_mailbox(&uniqueid),
-            }
-        }
+        Change::RemoveMailbox { uniqueid, tombstone } => match tombstone {
+            Some(tombstone) if tombstone.uniqueid == uniqueid => database.bury_mailbox(&tombstone),
+            Some(_) => Err(words::misuse(words::OTHER_TOMBSTONE).into()),
+            None => database.remove_mailbox(&uniqueid),
+        },
         Change::ClearRecords { uniqueid } => {
             let number = database.mailbox_number(&uniqueid)?;
             database.clear_records(number)
