@@ -285,6 +285,9 @@ fn our_master_settles_it_with_cyrus_as_replica() -> Outcome {
             &compare::differences(theirs, &theirs_now),
         );
     }
+    let differs = servers.twin.mailtwin(&["compare", &target, "flags"])?;
+    assert_eq!(differs.status.code(), Some(1), "{}", differs.text());
+    assert!(differs.text().contains("FLAGS is "), "{}", differs.text());
     servers
         .twin
         .sync_client(&target, &users)?
@@ -301,6 +304,9 @@ fn our_master_settles_it_with_cyrus_as_replica() -> Outcome {
     for (user, expected) in &expected {
         servers.check(user, expected)?;
     }
+    let all: Vec<&str> = ["compare", target.as_str()].into_iter().chain(CASES).collect();
+    let equal = servers.twin.mailtwin(&all)?.success("mailtwin compare")?;
+    assert!(equal.text().contains("equal: "), "{}", equal.text());
     Ok(())
 }
 
