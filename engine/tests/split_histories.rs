@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use engine::local;
 use engine::master::Ending;
 use engine::model::SeenState;
-use engine::ticket::{Change, Select};
+use engine::ticket::{Change, Reply, Request, Select, Session, StoreError};
 use proptest::prelude::*;
 use protocol::{Guid, SystemFlags, Text};
-use twin::mail::{Mail, dump_living, mailboxes};
+use store::memory::{MemorySession, MemoryStore};
+use twin::mail::{Mail, dump_living, mailboxes, records};
 use twin::{jane, pair};
 
 const NAMES: [&str; 4] = ["user.jane", "user.jane.a", "user.jane.a.b", "user.jane.c"];
@@ -191,12 +192,69 @@ impl Side {
     }
 }
 
+/// How a master's store lies, to see that the check notices.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lie {
+    /// It does not.
+    None,
+    /// Whatever the replica holds in a deleted mailbox was known here: mailboxes are deleted for their tombstone alone.
+    KnowsAllDeleted,
+    /// What comes here from the replica is not kept.
+    KeepsNothingOfTheirs,
+    /// Expunged records are not kept: who lacks a message never had it.
+    ForgetsExpunged,
+}
+
+/// A session with a store that lies.
+struct Lying {
+    inner: MemorySession,
+    other: MemoryStore,
+    lie: Lie,
+}
+
+impl Session for Lying {
+    fn execute(&mut self, request: Request) -> Result<Reply, StoreError> {
+        match (self.lie, request) {
+            (
+                Lie::KnowsAllDeleted,
+                Request::Deleted {
+                    uniqueid, above_uid, ..
+                },
+            ) => {
+                let all = mailboxes(&self.other, Select::Uniqueids(vec![uniqueid]));
+                let known = all.iter().flat_map(|mailbox| records(&self.other, mailbox));
+                let known = known.map(|record| (record.uid, record.guid));
+                Ok(Reply::Deleted(
+                    known.filter(|(uid, _)| *uid > above_uid).collect(),
+                ))
+            }
+            (Lie::KeepsNothingOfTheirs, Request::Write(mut changes)) => {
+                changes.retain(|change| !matches!(change, Change::PutRecords { .. }));
+                self.inner.execute(Request::Write(changes))
+            }
+            (Lie::ForgetsExpunged, request @ Request::Records { .. }) => {
+                let Reply::Records(mut records) = self.inner.execute(request)? else {
+                    unreachable!("records are answered with records")
+                };
+                records.retain(|record| !record.is_expunged());
+                Ok(Reply::Records(records))
+            }
+            (_, request) => self.inner.execute(request),
+        }
+    }
+}
+
 /// Which way a sync goes, and what the replica calls itself.
-fn sync(master: &Side, replica: &Side, cyrus: bool) -> pair::Outcome {
+fn sync(master: &Side, replica: &Side, cyrus: bool, lie: Lie) -> pair::Outcome {
     let version = if cyrus { "3.6.1" } else { "mailtwin 0.1.0" };
     let config = pair::master_config(pair::user("jane"));
-    let (ours, theirs) = (&master.mail.store, &replica.mail.store);
-    let outcome = pair::connect(config, ours, theirs, version, pair::Wire::default());
+    let ours = Box::new(Lying {
+        inner: master.mail.store.session(),
+        other: replica.mail.store.clone(),
+        lie,
+    });
+    let theirs = Box::new(replica.mail.store.session());
+    let outcome = pair::connect_sessions(config, ours, theirs, version, pair::Wire::default());
     assert_eq!(
         outcome.progress.ended,
         Some(Ending::Done),
@@ -208,14 +266,14 @@ fn sync(master: &Side, replica: &Side, cyrus: bool) -> pair::Outcome {
 }
 
 /// Syncs to and fro until nothing is left to do; the sides are equal then.
-fn converge(a: &Side, b: &Side, a_first: bool, cyrus: bool) {
+fn converge(a: &Side, b: &Side, a_first: bool, cyrus: bool, lie: Lie) {
     let mut turn = a_first;
     let mut quiet = 0;
     for _ in 0..SYNCS_MAX {
         let outcome = if turn {
-            sync(a, b, cyrus)
+            sync(a, b, cyrus, lie)
         } else {
-            sync(b, a, cyrus)
+            sync(b, a, cyrus, lie)
         };
         turn = !turn;
         quiet = if outcome.changing().is_empty() {
@@ -297,7 +355,7 @@ proptest! {
             on_a.iter().for_each(|step| a.apply(step));
             on_b.iter().for_each(|step| b.apply(step));
             let expected = expected(&a, &b);
-            converge(&a, &b, *a_first, *cyrus);
+            converge(&a, &b, *a_first, *cyrus, Lie::None);
             check(&a, &b, &expected);
             for side in [&mut a, &mut b] {
                 side.expunged.clear();
@@ -305,4 +363,39 @@ proptest! {
             }
         }
     }
+}
+
+/// Canaries: a rule that is broken is noticed by the check of the property.
+fn is_noticed(lie: Lie, on_a: &[Step], on_b: &[Step]) -> bool {
+    let meet = |lie: Lie| {
+        let (mut a, mut b) = common_past();
+        on_a.iter().for_each(|step| a.apply(step));
+        on_b.iter().for_each(|step| b.apply(step));
+        let expected = expected(&a, &b);
+        converge(&a, &b, true, false, lie);
+        check(&a, &b, &expected);
+    };
+    meet(Lie::None);
+    std::panic::catch_unwind(|| meet(lie)).is_err()
+}
+
+#[test]
+fn a_delete_of_mail_that_was_never_known_is_noticed() {
+    let (gone, late) = ([Step::Delete(1)], [Step::Append(1, 1)]);
+    assert!(is_noticed(Lie::KnowsAllDeleted, &gone, &late));
+}
+
+#[test]
+fn mail_that_is_not_taken_over_is_noticed() {
+    let (ours, theirs) = ([Step::Append(0, 1)], [Step::Append(0, 2)]);
+    assert!(is_noticed(Lie::KeepsNothingOfTheirs, &ours, &theirs));
+}
+
+#[test]
+fn an_expunge_that_is_forgotten_is_noticed() {
+    let (ours, theirs) = (
+        [Step::Expunge(0, 0)],
+        [Step::Flag(0, 1, 1, None), Step::Append(0, 1)],
+    );
+    assert!(is_noticed(Lie::ForgetsExpunged, &ours, &theirs));
 }

@@ -29,6 +29,8 @@ pub(super) struct Batch {
     pub(super) tombstones: BTreeMap<Text, Tombstone>,
     /// What went wrong, by mailbox name.
     pub(super) failed: BTreeMap<Text, String>,
+    /// Names of mailboxes of which a dry run has told all already.
+    pub(super) planned: BTreeSet<Text>,
 }
 
 impl Batch {
@@ -45,6 +47,7 @@ impl Batch {
             remotes: BTreeMap::new(),
             tombstones: tombstones.into_iter().map(|t| (t.uniqueid.clone(), t)).collect(),
             failed: BTreeMap::new(),
+            planned: BTreeSet::new(),
         };
         batch.learn(remotes)?;
         Ok(batch)

@@ -258,8 +258,8 @@ impl Resolver {
             (Verdict::Renumber, Some(ours), _) => self.renumber(ours, rule),
             (Verdict::Adopt, _, Some(theirs)) => self.adopted.push((theirs, rule)),
             (Verdict::CopyBack, _, Some(theirs)) => self.copy_back(theirs, rule),
-            (Verdict::Stale, _, Some(theirs)) => {
-                self.decide(&theirs, rule, Deed::ExpungeLeftover);
+            (Verdict::Stale(deed), _, Some(theirs)) => {
+                self.decide(&theirs, rule, deed);
                 self.resolved.expunge_there.push(theirs.uid);
             }
             (Verdict::Split, Some(ours), Some(theirs)) => {

@@ -42,7 +42,7 @@ pub(super) enum Verdict {
     /// Theirs comes here under a new UID.
     CopyBack,
     /// Theirs was expunged here, and is expunged there.
-    Stale,
+    Stale(Deed),
 }
 
 impl Verdict {
@@ -105,11 +105,11 @@ pub(super) fn only_theirs(theirs: &Record, was_ours: bool, sides: &Sides) -> Jud
     if theirs.is_expunged() {
         Verdict::Keep.by("CS-MASTER-44")
     } else if was_ours {
-        Verdict::Stale.by("CS-SPLIT-14")
+        Verdict::Stale(Deed::ExpungeThere).by("CS-SPLIT-14")
     } else if theirs.uid > sides.our_last_uid {
         Verdict::Adopt.by("CS-MASTER-47")
     } else if theirs.modseq < sides.our_deletedmodseq {
-        Verdict::Stale.by("CS-MASTER-45")
+        Verdict::Stale(Deed::ExpungeLeftover).by("CS-MASTER-45")
     } else {
         Verdict::CopyBack.by("CS-MASTER-46")
     }
@@ -304,10 +304,16 @@ mod tests {
     #[test]
     fn theirs_alone() {
         assert_eq!(only_theirs_v(&expunged(record(3, 9, 1)), &SIDES), Verdict::Keep);
-        assert_eq!(only_theirs_v(&record(3, 4, 1), &SIDES), Verdict::Stale);
+        assert_eq!(
+            only_theirs_v(&record(3, 4, 1), &SIDES),
+            Verdict::Stale(Deed::ExpungeLeftover)
+        );
         assert_eq!(only_theirs_v(&record(3, 5, 1), &SIDES), Verdict::CopyBack);
         assert_eq!(only_theirs_v(&record(11, 1, 1), &SIDES), Verdict::Adopt);
         let known = only_theirs(&record(11, 99, 1), true, &SIDES);
-        assert_eq!((known.verdict, known.rule), (Verdict::Stale, "CS-SPLIT-14"));
+        assert_eq!(
+            (known.verdict, known.rule),
+            (Verdict::Stale(Deed::ExpungeThere), "CS-SPLIT-14")
+        );
     }
 }

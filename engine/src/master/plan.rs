@@ -179,6 +179,9 @@ impl Run {
         for (index, must_merge) in todo.send.into_iter().map(|index| (index, false)).chain(merges) {
             self.check_stop()?;
             let mailbox = batch.locals[index].clone();
+            if batch.planned.contains(&mailbox.name) {
+                continue;
+            }
             let planned = self.plan_update(batch, &mailbox, must_merge).await;
             match planned {
                 Ok(()) => {}
@@ -265,10 +268,16 @@ impl Run {
     }
 
     /// Notes that two INBOXes would become one.
-    pub(super) async fn plan_join(&mut self, batch: &Batch, old: &Mailbox, line: &MailboxLine) -> Tried<()> {
+    pub(super) async fn plan_join(
+        &mut self,
+        batch: &mut Batch,
+        old: &Mailbox,
+        line: &MailboxLine,
+    ) -> Tried<()> {
         let mut joined = old.clone();
         joined.uniqueid = line.uniqueid.clone().unwrap_or_default();
         let (found, sending) = self.survey_as(old, joined, &old.name).await?;
+        batch.planned.insert(old.name.clone());
         self.plan_merge(&batch.scope, found, sending)
     }
 }

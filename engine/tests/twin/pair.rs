@@ -188,14 +188,26 @@ pub fn connect(
     version: &str,
     wire: Wire,
 ) -> Outcome {
+    let (ours, theirs) = (Box::new(master.session()), Box::new(replica.session()));
+    connect_sessions(config, ours, theirs, version, wire)
+}
+
+/// The same over two sessions with stores.
+pub fn connect_sessions(
+    config: MasterConfig,
+    master: Box<dyn Session>,
+    replica: Box<dyn Session>,
+    version: &str,
+    wire: Wire,
+) -> Outcome {
     let trusted = !config.authenticate;
     let there = ReplicaConfig {
         trusted,
         ..replica_config(version)
     };
-    let side = |machine, store: &MemoryStore| Side {
+    let side = |machine, session| Side {
         machine,
-        session: Box::new(store.session()),
+        session,
         sent: VecDeque::new(),
         transcript: Vec::new(),
         closed: false,
