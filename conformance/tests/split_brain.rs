@@ -22,6 +22,9 @@ const CASES: [&str; 12] = [
     "twonames", "inbox",
 ];
 
+/// A user, and GUIDs of what must be there.
+type Case = (&'static str, BTreeSet<String>);
+
 struct Servers {
     hand: Cyrus,
     peer: Cyrus,
@@ -87,7 +90,7 @@ impl Servers {
     }
 
     /// What happens on both sides; the answer says which messages must be there afterwards.
-    fn split(&self) -> Result<Vec<(&'static str, BTreeSet<String>)>, Box<dyn std::error::Error>> {
+    fn split(&self) -> Result<Vec<Case>, Box<dyn std::error::Error>> {
         let numbers = |list: &[usize]| list.iter().map(|number| guid(*number)).collect();
         let past = [1, 2, 3, 11, 12];
         let mut expected = Vec::new();

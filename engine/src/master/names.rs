@@ -103,7 +103,7 @@ impl Run {
             let command = Apply::Rename {
                 oldmboxname: Some(from.clone()),
                 newmboxname: Some(to.clone()),
-                partition: line.partition.clone().flatten().or_else(|| Some(Text::EMPTY)),
+                partition: line.partition.clone().flatten().or(Some(Text::EMPTY)),
                 uidvalidity: line.uidvalidity,
                 local: self.config.local_only,
             };

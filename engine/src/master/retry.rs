@@ -1,7 +1,5 @@
 //! What to do about a mailbox that was refused. [CS-MASTER-30]
 
-use std::collections::BTreeMap;
-
 use protocol::MailboxLine;
 use protocol::response::Code;
 
@@ -101,7 +99,7 @@ impl Run {
         let mut failed = std::mem::take(&mut batch.failed);
         self.delete_there(batch, dead).await?;
         self.clear_names(batch).await?;
-        let fresh = std::mem::replace(&mut batch.failed, BTreeMap::new());
+        let fresh = std::mem::take(&mut batch.failed);
         let mine = fresh.get(&mailbox.name).cloned();
         failed.extend(fresh);
         batch.failed = failed;
