@@ -49,19 +49,18 @@ impl Found {
 /// # Errors
 /// [`Exit::Unequal`] when something differs; the codes of [`Exit`] when a side cannot be asked.
 pub fn run(config: &Path, args: &CompareArgs) -> Result<()> {
-    let (target, store, users) = prepare(config, args)?;
-    let compress = target.compress(store.1);
-    let master = MasterConfig {
-        compress,
-        ..MasterConfig::new(Job::Compare(users))
-    };
+    let Prepared {
+        target,
+        store,
+        config: master,
+    } = prepare(config, args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Io, format!("cannot start: {error}")))?;
     let mut found = Found::default();
-    let session = Box::new(store.0.session());
+    let session = Box::new(store.session());
     let observe = |master: &Master| found.take(master.take_findings());
     let never = std::future::pending();
     let mut progress = runtime
@@ -83,7 +82,12 @@ pub fn run(config: &Path, args: &CompareArgs) -> Result<()> {
     Ok(())
 }
 
-type Prepared = (Target, (SqliteStore, net::config::CompressWish), Vec<Text>);
+/// What a comparison needs.
+struct Prepared {
+    target: Target,
+    store: SqliteStore,
+    config: MasterConfig,
+}
 
 fn prepare(path: &Path, args: &CompareArgs) -> Result<Prepared> {
     let wrong = |text: String| Failure::new(Exit::Config, text);
@@ -126,8 +130,16 @@ fn prepare(path: &Path, args: &CompareArgs) -> Result<Prepared> {
         ..Options::default()
     };
     let store = SqliteStore::open(&settings.store, options)?;
-    let compress = settings.sync_compress;
-    Ok((Target::from_settings(&settings, peer), (store, compress), users))
+    let target = Target::from_settings(&settings, peer);
+    let config = MasterConfig {
+        compress: target.compress(settings.sync_compress),
+        ..MasterConfig::new(Job::Compare(users))
+    };
+    Ok(Prepared {
+        target,
+        store,
+        config,
+    })
 }
 
 fn verdict(progress: &Progress) -> Result<()> {
@@ -174,7 +186,7 @@ fn print(found: &Found, progress: &Progress) -> Result<()> {
             word.to_owned(),
         ]);
     }
-    for only in found.differences.iter().filter(|d| is_whole_mailbox(d)) {
+    for only in found.differences.iter().filter(is_whole_mailbox) {
         let word = if only.how == Differs::OnlyHere {
             "only here"
         } else {
