@@ -193,6 +193,43 @@ fn a_rename_onto_a_name_the_replica_uses_otherwise() {
 }
 
 #[test]
+fn a_mailbox_of_scripts_makes_way_as_a_deleted_one() {
+    const SIEVE: &str = "user.jane.#sieve";
+    let (mut master, mut replica) = equal_pair();
+    for (side, text) in [(&mut master, "ours"), (&mut replica, "theirs")] {
+        side.create(&[SIEVE]);
+        side.append(SIEVE, &[text]);
+    }
+    let outcome = run(&master, &replica);
+    assert_eq!(rules(&outcome), ["CS-SPLIT-28"]);
+    assert_eq!(live(&replica, SIEVE), [(1, guid_of(b"ours"))]);
+    let kept = names(&replica).pop().expect("a mailbox");
+    assert!(kept.starts_with("DELETED.user.jane.#sieve."), "{kept}");
+    assert_eq!(live(&replica, &kept), [(1, guid_of(b"theirs"))]);
+}
+
+#[test]
+fn a_named_run_sees_that_a_mailbox_in_the_way_lives_here_elsewhere() {
+    let (mut master, replica) = equal_pair();
+    master.create(&["user.jane.b"]);
+    master.append("user.jane.b", &["five"]);
+    run(&master, &replica);
+    master.rename("user.jane.b", "user.jane.c");
+    master.rename(A, "user.jane.b");
+    let job = Job::Mailboxes(vec![Text::from("user.jane.b")]);
+    let outcome = pair::sync(job, &master.store, &replica.store);
+    assert_eq!(
+        outcome.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        outcome.progress
+    );
+    assert_eq!(rules(&outcome), Vec::<&str>::new());
+    assert_eq!(names(&replica), [INBOX, "user.jane.b", "user.jane.c"]);
+    equal(&master, &replica);
+}
+
+#[test]
 fn two_inboxes_become_one_with_all_mail() {
     let (mut master, mut replica) = (Mail::new("m"), Mail::new("r"));
     for (side, texts) in [

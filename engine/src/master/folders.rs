@@ -198,10 +198,7 @@ impl Run {
             let Some(name) = line.mboxname.clone() else {
                 continue;
             };
-            // One that has the name of one of ours has to make way, and is told of then.
-            let is_in_the_way = batch.locals.iter().any(|m| m.name == name && !m.is_placeholder());
             if !batch.tombstones.contains_key(uniqueid)
-                && !is_in_the_way
                 && !is_placeholder(line)
                 && (self.peer.sieve_mailbox || !name::is_sieve(&name))
             {
@@ -233,6 +230,8 @@ impl Run {
                         mailbox.name
                     ));
                 }
+                // It has to make way, and is told of then.
+                None if batch.locals.iter().any(|m| m.name == name && !m.is_placeholder()) => {}
                 None => {
                     self.decide_on(&name, &uniqueid, "CS-SPLIT-16", Deed::LeaveMailbox);
                     self.notice(format!("{name} exists only on the replica; it is left as it is"));

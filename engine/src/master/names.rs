@@ -56,6 +56,11 @@ impl Run {
         if name::is_inbox(&there) {
             return self.join_inbox(batch, index, line).await;
         }
+        if name::is_sieve(&there) {
+            // Scripts are the master's; a second mailbox of scripts would make no sense to anybody.
+            let to = self.free_deleted_name(batch, &there).await?;
+            return self.rename_aside(batch, &uniqueid, &to, "CS-SPLIT-28").await;
+        }
         let to = self.free_aside_name(batch, &there, &uniqueid).await?;
         self.rename_aside(batch, &uniqueid, &to, "CS-SPLIT-23").await
     }
