@@ -17,9 +17,9 @@ use std::collections::BTreeSet;
 type Outcome = Result<(), Box<dyn std::error::Error>>;
 
 /// The cases; the last one's user is made on both sides separately.
-const CASES: [&str; 12] = [
+const CASES: [&str; 14] = [
     "flags", "expunge", "append", "theirs", "made", "unused", "gone", "revive", "reuse", "rename",
-    "twonames", "inbox",
+    "twonames", "left", "again", "inbox",
 ];
 
 /// A user, and GUIDs of what must be there.
@@ -86,6 +86,17 @@ impl Servers {
         self.hand
             .sync_client(&self.twin.address(), &["-A"])?
             .success("from the hand to our store")?;
+        Ok(())
+    }
+
+    /// Deletes a user with the hand and on our side. A Cyrus master tells this in rolling replication only.
+    fn delete_user(&self, user: &str) -> Outcome {
+        let mut admin = self.hand.imap(ADMIN)?;
+        admin.set_acl(&format!("user/{user}"), ADMIN, "lrswipkxtecda")?;
+        admin.delete(&format!("user/{user}"))?;
+        self.twin
+            .csync()?
+            .run(format!("APPLY UNUSER {user}").as_bytes())?;
         Ok(())
     }
 
@@ -169,6 +180,18 @@ impl Servers {
                 "twonames" => {
                     ours.rename("INBOX/a", "INBOX/p")?;
                     theirs.rename("INBOX/a", "INBOX/q")?;
+                }
+                "left" => {
+                    self.delete_user(user)?;
+                    left = Vec::new();
+                }
+                "again" => {
+                    append(&mut theirs, "INBOX", &[36])?;
+                    append(&mut theirs, "INBOX/a", &[37])?;
+                    self.delete_user(user)?;
+                    self.hand.imap(ADMIN)?.create("user/again")?;
+                    append(&mut self.hand.imap(user)?, "INBOX", &[38])?;
+                    left = vec![36, 37, 38];
                 }
                 _ => {
                     append(&mut theirs, "INBOX", &[35, 1])?;
@@ -307,7 +330,11 @@ fn our_master_settles_it_with_cyrus_as_replica() -> Outcome {
     for (user, expected) in &expected {
         servers.check(user, expected)?;
     }
-    let all: Vec<&str> = ["compare", target.as_str()].into_iter().chain(CASES).collect();
+    let all: Vec<&str> = ["compare", target.as_str()]
+        .into_iter()
+        .chain(CASES)
+        .filter(|user| *user != "left")
+        .collect();
     let equal = servers.twin.mailtwin(&all)?.success("mailtwin compare")?;
     assert!(equal.text().contains("equal: "), "{}", equal.text());
     Ok(())
@@ -337,6 +364,9 @@ fn a_cyrus_master_meets_our_replica() -> Outcome {
         if ["gone", "revive"].contains(user) {
             // It was first sent by a master that still has it. [CS-SPLIT-18]
             expected.extend([guid(11), guid(12)]);
+        }
+        if *user == "left" {
+            expected.extend([1, 2, 3, 11, 12].map(guid));
         }
         servers.check(user, &expected)?;
     }
