@@ -305,19 +305,94 @@ fn what_an_interrupted_run_copied_is_not_copied_again() {
     // Cut at every place: whatever was done, the next run makes it good and makes nothing twice.
     let whole = {
         let (m, r) = (twin_of(&master, "m"), twin_of(&replica, "r"));
-        pair::sync(pair::user("jane"), &m.store, &r.store).heard
+        pair::sync(pair::user("jane"), &m.store, &r.store)
     };
-    for cut in 0..whole {
+    let plain = pair::Wire::default();
+    let to_master = (0..whole.heard).map(|cut| pair::Wire {
+        cut_to_master: Some(cut),
+        ..plain
+    });
+    let to_replica = (0..whole.said.len()).map(|cut| pair::Wire {
+        cut_to_replica: Some(cut),
+        ..plain
+    });
+    let mut known_again = 0;
+    for wire in to_master.chain(to_replica) {
         let (m, r) = (twin_of(&master, "m"), twin_of(&replica, "r"));
-        let wire = pair::Wire {
-            cut_to_master: Some(cut),
-            ..pair::Wire::default()
-        };
         let config = pair::master_config(pair::user("jane"));
         pair::connect(config, &m.store, &r.store, "mailtwin 0.1.0", wire);
-        run(&m, &r);
-        assert_eq!(live(&m, INBOX).len(), 4, "cut after {cut} bytes");
+        let outcome = run(&m, &r);
+        known_again += usize::from(rules(&outcome).contains(&"CS-SPLIT-31"));
+        assert_eq!(
+            live(&m, INBOX).len(),
+            4,
+            "cut at {:?} {:?}",
+            wire.cut_to_master,
+            wire.cut_to_replica
+        );
         equal(&m, &r);
+    }
+    assert!(known_again > 0, "no cut fell between the transaction and EXPUNGE");
+}
+
+/// Changes a mailbox of its own store once, in the middle of a run, and answers as the store does otherwise.
+struct Meddling {
+    inner: store::memory::MemorySession,
+    store: store::memory::MemoryStore,
+    left: usize,
+}
+
+impl engine::ticket::Session for Meddling {
+    fn execute(
+        &mut self,
+        request: engine::ticket::Request,
+    ) -> Result<engine::ticket::Reply, engine::ticket::StoreError> {
+        use engine::ticket::Request;
+        // Just before the transaction that takes over what the compare found.
+        if self.left > 0 && matches!(request, Request::Begin { .. }) {
+            self.left -= 1;
+            let mut here = Mail::over(self.store.clone(), "x");
+            here.now += 100;
+            here.append(INBOX, &["meanwhile"]);
+        }
+        self.inner.execute(request)
+    }
+}
+
+#[test]
+fn a_compare_that_was_overtaken_begins_anew() {
+    for times in [1, 2, 9] {
+        let (mut master, mut replica) = equal_pair();
+        master.append(INBOX, &["ours"]);
+        replica.append(INBOX, &["theirs"]);
+        let meddling = Meddling {
+            inner: master.store.session(),
+            store: master.store.clone(),
+            left: times,
+        };
+        let config = pair::master_config(pair::user("jane"));
+        let theirs = Box::new(replica.store.session());
+        let wire = pair::Wire::default();
+        let outcome = pair::connect_sessions(config, Box::new(meddling), theirs, "mailtwin 0.1.0", wire);
+        if times > 4 {
+            assert_eq!(outcome.progress.ended, Some(Ending::SomeFailed));
+            assert!(outcome.progress.failures[0].reason.contains("again and again"));
+        }
+        run(&master, &replica);
+        let meanwhile = guid_of(b"meanwhile");
+        let kept = live(&master, INBOX)
+            .into_iter()
+            .filter(|(_, guid)| *guid == meanwhile)
+            .count();
+        assert_eq!(kept, times.min(4), "appended {times} times meanwhile");
+        for text in ["ours", "theirs"] {
+            let wanted = guid_of(text.as_bytes());
+            assert!(
+                live(&master, INBOX).iter().any(|(_, guid)| *guid == wanted),
+                "{text}"
+            );
+        }
+        equal(&master, &replica);
     }
 }
 

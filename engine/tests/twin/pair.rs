@@ -21,6 +21,8 @@ pub struct Wire {
     pub split: u64,
     /// The master's connection ends after this many bytes to it.
     pub cut_to_master: Option<usize>,
+    /// The replica hears so many bytes of the master, and then the connection has ended for both.
+    pub cut_to_replica: Option<usize>,
     /// This byte to the master arrives changed by this mask; a wire that is stuck afterwards ends.
     pub flip: Option<(usize, u8)>,
     /// The master is asked to stop after this many bytes to it.
@@ -216,6 +218,7 @@ pub fn connect_sessions(
     let mut replica = side(Machine::Replica(Box::new(Replica::new(there))), replica);
     let mut pieces = Pieces(wire.split);
     let mut heard = 0;
+    let mut told = 0;
     let mut ended = false;
     replica.drain();
     master.drain();
@@ -231,9 +234,16 @@ pub fn connect_sessions(
             };
         }
         if !master.sent.is_empty() && !replica.closed && !ended {
-            let length = pieces.next(master.sent.len());
+            let left = wire.cut_to_replica.map_or(usize::MAX, |cut| cut - told);
+            let length = pieces.next(master.sent.len()).min(left);
             let bytes: Vec<u8> = master.sent.drain(..length).collect();
+            told += length;
             replica.give(Input::Bytes(bytes.into()));
+            if told == wire.cut_to_replica.unwrap_or(usize::MAX) {
+                ended = true;
+                master.give(Input::Eof);
+                continue;
+            }
         }
         let left = wire.cut_to_master.map_or(usize::MAX, |cut| cut - heard);
         if !replica.sent.is_empty() && left > 0 {
