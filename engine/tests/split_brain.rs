@@ -396,6 +396,40 @@ fn a_compare_that_was_overtaken_begins_anew() {
     }
 }
 
+#[test]
+fn a_side_that_lost_all_records_is_not_taken_for_equal() {
+    let empty = |mail: &mut Mail| {
+        let mut mailbox = mail.mailbox(INBOX);
+        mailbox.crc = engine::crc::SyncCrc::EMPTY;
+        let uniqueid = mailbox.uniqueid.clone();
+        mail.write(
+            jane(),
+            vec![
+                Change::ClearRecords { uniqueid },
+                Change::PutMailbox(Box::new(mailbox)),
+            ],
+        );
+    };
+    let bare = |mail: &mut Mail| {
+        // Messages without any annotation, as very old servers have them: their annotation CRC is that of none.
+        let plain = mail.records(INBOX).into_iter().map(|mut record| {
+            record.annotations.clear();
+            record
+        });
+        let plain: Vec<_> = plain.collect();
+        mail.force(mail.mailbox(INBOX), &[], plain);
+    };
+    for lost_here in [false, true] {
+        let (mut master, _) = equal_pair();
+        bare(&mut master);
+        let mut replica = twin_of(&master, "r");
+        empty(if lost_here { &mut master } else { &mut replica });
+        run(&master, &replica);
+        assert_eq!(live(&master, INBOX).len(), 2);
+        equal(&master, &replica);
+    }
+}
+
 fn dry(job: Job) -> MasterConfig {
     MasterConfig {
         dry_run: true,

@@ -105,6 +105,18 @@ pub(super) fn crc_of(line: &MailboxLine) -> SyncCrc {
     }
 }
 
+/// Whether the CRCs say the same. The pair of an empty mailbox means that it is empty, though its 0 would switch the
+/// check off between any two pairs. [CS-SPLIT-35]
+fn crcs_agree(mailbox: &Mailbox, line: &MailboxLine) -> bool {
+    let (ours, theirs) = (mailbox.crc, crc_of(line));
+    let one_is_empty = theirs == SyncCrc::EMPTY || (ours == SyncCrc::EMPTY && theirs.basic != 0);
+    if one_is_empty {
+        ours == theirs
+    } else {
+        ours.agrees_with(theirs)
+    }
+}
+
 /// Whether nothing need be sent. [CS-MASTER-20]
 pub(super) fn is_equal(mailbox: &Mailbox, line: &MailboxLine, partition: &Text) -> bool {
     let letters = |text: Option<&Text>| -> Vec<u8> {
@@ -140,7 +152,7 @@ pub(super) fn is_equal(mailbox: &Mailbox, line: &MailboxLine, partition: &Text) 
             &mailbox.annotations,
             line.annotations.as_deref().unwrap_or_default(),
         )
-        && mailbox.crc.agrees_with(crc_of(line))
+        && crcs_agree(mailbox, line)
 }
 
 /// Whether two annotation lists say the same, in whatever order and with whatever modseqs.
@@ -164,5 +176,5 @@ pub(super) fn needs_merge(mailbox: &Mailbox, line: &MailboxLine) -> bool {
         || mailbox.deletedmodseq > theirs
         || (theirs == mailbox.highestmodseq
             && line.last_uid == Some(mailbox.last_uid)
-            && !mailbox.crc.agrees_with(crc_of(line)))
+            && !crcs_agree(mailbox, line))
 }
