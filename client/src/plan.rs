@@ -80,6 +80,8 @@ impl Printer {
                 put(&decision_json(decision).to_string());
             } else if self.dry_run || self.verbose {
                 put(&decision.to_string());
+            } else {
+                tracing::info!("{decision}");
             }
         }
     }

@@ -372,3 +372,159 @@ fn a_cyrus_master_meets_our_replica() -> Outcome {
     }
     Ok(())
 }
+
+/// A MAILBOX line; `records` are UID, MODSEQ, flags and the number of the message.
+fn line(id: &str, name: &str, values: [u64; 3], records: &[(u32, u64, &str, usize)]) -> Vec<u8> {
+    let records: Vec<String> = records
+        .iter()
+        .map(|(uid, modseq, flags, number)| {
+            let (guid, size) = (guid(*number), message(*number).len());
+            format!(
+                "%(UID {uid} MODSEQ {modseq} LAST_UPDATED 1700000000 FLAGS ({flags}) INTERNALDATE 1700000000 SIZE {size} GUID {guid})"
+            )
+        })
+        .collect();
+    let [last_uid, modseq, uidvalidity] = values;
+    format!(
+        "APPLY MAILBOX %(UNIQUEID {id} MBOXNAME {name} SYNC_CRC 0 LAST_UID {last_uid} HIGHESTMODSEQ {modseq} RECENTUID 0 \
+         RECENTTIME 0 LAST_APPENDDATE 0 POP3_LAST_LOGIN 0 UIDVALIDITY {uidvalidity} PARTITION default \
+         ACL \"rep\tlrswipkxtecdan\t\" OPTIONS P RECORD ({}))",
+        records.join(" ")
+    )
+    .into_bytes()
+}
+
+fn upload(number: usize) -> Vec<u8> {
+    let bytes = message(number);
+    let head = format!("APPLY MESSAGE (%{{default {} {}}}\r\n", guid(number), bytes.len());
+    [head.into_bytes(), bytes, b")".to_vec()].concat()
+}
+
+/// `OK`, or `NO` and its code.
+fn verdict(csync: &mut Csync, command: &[u8]) -> Result<String, Box<dyn std::error::Error>> {
+    let last = csync.ask(command)?.last;
+    let words: Vec<&str> = last
+        .split(' ')
+        .take(if last.starts_with("NO IMAP_") { 2 } else { 1 })
+        .collect();
+    Ok(words.join(" "))
+}
+
+/// What a replica says to a name of another identity, and to values and records that go back, with and without FORCE.
+#[test]
+fn our_replica_answers_as_cyrus() -> Outcome {
+    const MOVED: &str = "NO IMAP_MAILBOX_MOVED";
+    const CHECKSUM: &str = "NO IMAP_SYNC_CHECKSUM";
+    if !cyrus::usable("split_brain_answers") || !programs::usable("split_brain_answers") {
+        return Ok(());
+    }
+    let mut setup = Setup::new("cyrus-r", &["rep"]);
+    setup.in_memory = true;
+    let cyrus = Cyrus::start(setup)?;
+    let mut twin = Twin::tcp("twin", &[])?;
+    twin.start()?;
+    let live = [(1, 2, "", 1), (2, 3, "", 2)];
+    let steps: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("INBOX", line("id1", "user.rep", [0, 1, 1000], &[]), "OK"),
+        ("a mailbox", line("id2", "user.rep.a", [0, 1, 1000], &[]), "OK"),
+        (
+            "unused gives way",
+            line("id3", "user.rep.a", [0, 1, 1000], &[]),
+            "OK",
+        ),
+        (
+            "emptied",
+            line("id4", "user.rep.b", [1, 2, 1000], &[(1, 2, "\\Expunged", 1)]),
+            "OK",
+        ),
+        (
+            "emptied does not give way",
+            line("id5", "user.rep.b", [1, 2, 1000], &[]),
+            MOVED,
+        ),
+        ("a message", upload(1), "OK"),
+        ("another message", upload(2), "OK"),
+        ("with mail", line("id6", "user.rep.c", [2, 3, 1000], &live), "OK"),
+        (
+            "with mail does not give way",
+            line("id7", "user.rep.c", [2, 3, 1000], &[]),
+            MOVED,
+        ),
+        (
+            "an identity of another name",
+            line("id6", "user.rep.d", [2, 3, 1000], &[]),
+            MOVED,
+        ),
+        (
+            "UIDVALIDITY goes back",
+            line("id6", "user.rep.c", [2, 3, 999], &[]),
+            CHECKSUM,
+        ),
+        (
+            "UIDVALIDITY goes on",
+            line("id6", "user.rep.c", [2, 3, 1001], &[]),
+            "OK",
+        ),
+        (
+            "HIGHESTMODSEQ goes back",
+            line("id6", "user.rep.c", [2, 2, 1001], &[]),
+            CHECKSUM,
+        ),
+        (
+            "LAST_UID goes back",
+            line("id6", "user.rep.c", [1, 3, 1001], &[]),
+            CHECKSUM,
+        ),
+        (
+            "a record goes back",
+            line("id6", "user.rep.c", [2, 4, 1001], &[(2, 2, "", 2)]),
+            CHECKSUM,
+        ),
+        (
+            "another message",
+            line("id6", "user.rep.c", [2, 4, 1001], &[(2, 4, "", 1)]),
+            CHECKSUM,
+        ),
+        (
+            "expunged",
+            line("id6", "user.rep.c", [2, 4, 1001], &[(2, 4, "\\Expunged", 2)]),
+            "OK",
+        ),
+        (
+            "live again",
+            line("id6", "user.rep.c", [2, 5, 1001], &[(2, 5, "", 2)]),
+            CHECKSUM,
+        ),
+        ("FORCE", b"APPLY FORCE %()".to_vec(), "OK"),
+        ("forced back", line("id6", "user.rep.c", [2, 3, 900], &[]), "OK"),
+        (
+            "live again by force",
+            line("id6", "user.rep.c", [2, 5, 900], &[(2, 5, "", 2)]),
+            CHECKSUM,
+        ),
+        (
+            "another message by force",
+            line("id6", "user.rep.c", [2, 5, 900], &[(1, 5, "", 2)]),
+            CHECKSUM,
+        ),
+        (
+            "emptied gives way by force",
+            line("id5", "user.rep.b", [0, 2, 1000], &[]),
+            "OK",
+        ),
+        (
+            "with mail gives way by force",
+            line("id7", "user.rep.c", [0, 2, 1000], &[]),
+            "OK",
+        ),
+    ];
+    let (mut theirs, mut ours) = (cyrus.csync()?, twin.csync()?);
+    for (what, command, expected) in &steps {
+        assert_eq!(&verdict(&mut theirs, command)?, expected, "Cyrus: {what}");
+        assert_eq!(&verdict(&mut ours, command)?, expected, "ours: {what}");
+    }
+    // Where Cyrus has nothing left of it, ours keeps the mail. [CS-EXC-27]
+    assert!(live_messages(cyrus.csync()?, "rep")?.is_empty());
+    assert_eq!(live_messages(twin.csync()?, "rep")?, [guid(1)]);
+    Ok(())
+}
