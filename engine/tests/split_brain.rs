@@ -335,6 +335,41 @@ fn what_an_interrupted_run_copied_is_not_copied_again() {
     assert!(known_again > 0, "no cut fell between the transaction and EXPUNGE");
 }
 
+#[test]
+fn more_than_is_held_at_a_time_is_merged_in_passes() {
+    let (mut master, mut replica) = equal_pair();
+    let texts: Vec<String> = (0..17_000).map(|n| format!("message {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    replica.append(INBOX, &texts);
+    master.append(INBOX, &["ours"]);
+    let outcome = run(&master, &replica);
+    let listings = outcome
+        .lines()
+        .iter()
+        .filter(|line| line.starts_with("GET FULLMAILBOX"))
+        .count();
+    assert_eq!(listings, 2);
+    let live = live(&master, INBOX);
+    assert_eq!(live.len(), 17_003);
+    // UIDs that were free here are kept, in whichever pass they came.
+    assert_eq!(live[16_900], (16_902, guid_of(b"message 16899")));
+    equal(&master, &replica);
+}
+
+#[test]
+fn a_large_mailbox_comes_back_with_its_late_mail_only() {
+    let (mut master, _) = equal_pair();
+    let texts: Vec<String> = (0..17_000).map(|n| format!("message {n}")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    master.append(A, &texts);
+    let mut replica = twin_of(&master, "r");
+    replica.append(A, &["late"]);
+    master.delete(A);
+    run(&master, &replica);
+    assert_eq!(live(&master, A), [(17_003, guid_of(b"late"))]);
+    equal(&master, &replica);
+}
+
 /// Changes a mailbox of its own store once, in the middle of a run, and answers as the store does otherwise.
 struct Meddling {
     inner: store::memory::MemorySession,

@@ -7,7 +7,7 @@
 //! done in several passes, each of which leaves fewer. [CS-SPLIT-30]
 
 use protocol::command::{Apply, Command};
-use protocol::{MailboxLine, Text};
+use protocol::{MailboxLine, Record, Text};
 
 use super::ask::RECORDS_AT_ONCE;
 use super::folders::Batch;
@@ -21,6 +21,8 @@ use crate::ticket::{Change, Request};
 
 /// Differing UIDs held between the walk and the transaction.
 pub(super) const ITEMS_HELD_MAX: usize = 16_384;
+/// UIDs in one `APPLY EXPUNGE`.
+const EXPUNGE_UIDS_MAX: usize = 50_000;
 /// Times that a compare begins anew because the mailbox changed here meanwhile.
 const ATTEMPTS_MAX: usize = 4;
 
@@ -43,6 +45,15 @@ impl Ours {
     fn is_here(&self) -> bool {
         matches!(self, Ours::Here(_))
     }
+}
+
+/// What was so before the first of several passes. [CS-SPLIT-30]
+#[derive(Clone, Copy)]
+pub(super) struct Earlier {
+    /// Our LAST_UID.
+    pub(super) our_last_uid: u32,
+    /// The higher of both HIGHESTMODSEQs: what is above it here was settled by a pass, and only waits to be sent.
+    pub(super) highestmodseq: u64,
 }
 
 /// What came of carrying out.
@@ -70,7 +81,7 @@ impl Run {
         let key = ours.mailbox().key();
         let there = there.unwrap_or(&ours.mailbox().name).clone();
         let mut ours = ours;
-        let mut our_last_uid = None;
+        let mut earlier: Option<Earlier> = None;
         let mut overtaken = 0;
         loop {
             self.check_stop()?;
@@ -80,12 +91,20 @@ impl Run {
                 };
                 ours = Ours::Here(now);
             }
-            let (found, _) = self.survey(&ours, &there, our_last_uid).await?;
-            our_last_uid.get_or_insert(found.sides.our_last_uid);
+            let (found, _) = self.survey(&ours, &there, earlier).await?;
+            let begun = Earlier {
+                our_last_uid: found.sides.our_last_uid,
+                highestmodseq: found.before.highestmodseq.max(found.sides.their_highestmodseq),
+            };
             let is_last = found.is_complete;
             let resolved = resolve(found, self.port.now().0)?;
             let wanted = resolved.wanted.clone();
             self.fetch(&resolved.after, &resolved.line, wanted).await?;
+            if !resolved.is_here {
+                // Only what was deleted here: it has to go while that is still known.
+                let uids = resolved.expunge_there.clone();
+                self.expunge_there(&there, &key.uniqueid, uids).await?;
+            }
             self.end_read().await?;
             let carried = self.carry_out(&key, &resolved).await;
             if let Err(halt @ Trouble::Halt(_)) = carried {
@@ -95,8 +114,11 @@ impl Run {
             match carried? {
                 Carried::Done(uids) => {
                     self.tell_merged(&resolved, uids.len());
-                    self.expunge_there(&there, &key.uniqueid, uids).await?;
+                    if resolved.is_here {
+                        self.expunge_there(&there, &key.uniqueid, uids).await?;
+                    }
                     ours = Ours::Here(resolved.after);
+                    earlier.get_or_insert(begun);
                     if is_last {
                         return Ok(());
                     }
@@ -132,10 +154,10 @@ impl Run {
         &mut self,
         ours: &Ours,
         there: &Text,
-        our_last_uid: Option<u32>,
+        earlier: Option<Earlier>,
     ) -> Tried<(Found, Sending)> {
         let source = ours.is_here().then(|| ours.mailbox().key());
-        self.walk(ours, source, there, our_last_uid).await
+        self.walk(ours, source, there, earlier).await
     }
 
     /// The same for a mailbox of ours that would take over another identity.
@@ -153,7 +175,7 @@ impl Run {
         ours: &Ours,
         source: Option<MailboxKey>,
         there: &Text,
-        our_last_uid: Option<u32>,
+        earlier: Option<Earlier>,
     ) -> Tried<(Found, Sending)> {
         let Some(listing) = self.list_in_full(there).await? else {
             return Err(Trouble::Item(format!(
@@ -162,7 +184,7 @@ impl Run {
         };
         let line: MailboxLine = (*listing.line).clone();
         let mut pair = self.side_by_side(listing, source.as_ref());
-        let sides = match Sides::new(ours.mailbox(), &line, our_last_uid) {
+        let sides = match Sides::new(ours.mailbox(), &line, earlier.map(|pass| pass.our_last_uid)) {
             Ok(sides) => sides,
             Err(reason) => {
                 self.end_side_by_side(pair).await?;
@@ -174,7 +196,7 @@ impl Run {
         let mut sending = Sending::default();
         while let Some(facing) = self.next_facing(&mut pair).await? {
             sending.take(&facing, &found.sides);
-            let judged = match self.judge(&facing, &mut deleted, &found.sides).await {
+            let judged = match self.judge(&facing, &mut deleted, &found.sides, earlier).await {
                 Ok(judged) => judged,
                 Err(why) => {
                     self.end_side_by_side(pair).await?;
@@ -186,7 +208,8 @@ impl Run {
                 ours: facing.ours,
                 theirs: facing.theirs,
             });
-            if found.items.len() >= ITEMS_HELD_MAX {
+            // What was deleted here is known in the first pass only, so that one has to find all of it.
+            if found.items.len() >= ITEMS_HELD_MAX && deleted.is_none() {
                 self.end_side_by_side(pair).await?;
                 found.is_complete = false;
                 break;
@@ -200,8 +223,11 @@ impl Run {
         facing: &Facing,
         deleted: &mut Option<DeletedCursor>,
         sides: &Sides,
+        earlier: Option<Earlier>,
     ) -> Tried<Judged> {
+        let is_settled = |ours: &Record| earlier.is_some_and(|pass| ours.modseq > pass.highestmodseq);
         Ok(match (&facing.ours, &facing.theirs) {
+            (Some(ours), Some(theirs)) if ours.guid == theirs.guid && is_settled(ours) => Judged::nothing(),
             (Some(ours), Some(theirs)) => merge_rules::both(ours, theirs),
             (Some(ours), None) => merge_rules::only_ours(ours, facing.more_follow, sides),
             (None, Some(theirs)) => {
@@ -258,17 +284,16 @@ impl Run {
 
     /// Has the replica expunge; what it refuses is worth a word only, for the update finds it again. [CS-MASTER-50]
     async fn expunge_there(&mut self, name: &Text, uniqueid: &Text, uids: Vec<u32>) -> Tried<()> {
-        if uids.is_empty() {
-            return Ok(());
-        }
-        let command = Apply::Expunge {
-            mboxname: Some(name.clone()),
-            uniqueid: Some(uniqueid.clone()),
-            uids: Some(uids),
-        };
-        let sent = self.wire.send("APPLY EXPUNGE", name, &Command::Apply(command));
-        if let Err(refusal) = self.wire.answer(sent).await?.result {
-            self.notice(refusal.text);
+        for uids in uids.chunks(EXPUNGE_UIDS_MAX) {
+            let command = Apply::Expunge {
+                mboxname: Some(name.clone()),
+                uniqueid: Some(uniqueid.clone()),
+                uids: Some(uids.to_vec()),
+            };
+            let sent = self.wire.send("APPLY EXPUNGE", name, &Command::Apply(command));
+            if let Err(refusal) = self.wire.answer(sent).await?.result {
+                self.notice(refusal.text);
+            }
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use protocol::{Annotation, Guid, MailboxLine, Record, SystemFlags, Text};
 
 use super::decision::{Decision, Deed};
+use super::full::ITEMS_HELD_MAX;
 pub(super) use super::merge_rules::Sides;
 use super::merge_rules::{Judged, Verdict};
 use super::run::{Tried, Trouble};
@@ -36,7 +37,9 @@ pub(super) struct Found {
     pub(super) sides: Sides,
     /// What is not alike, by UID.
     pub(super) items: Vec<Item>,
-    /// Whether the walk came to the end of both sides.
+    /// UIDs to expunge on the replica beside the items.
+    more_stale: Vec<u32>,
+    /// Whether all that is not alike is held.
     pub(super) is_complete: bool,
     crc: SyncCrc,
     fresh: BTreeSet<Print>,
@@ -102,6 +105,7 @@ impl Found {
             line,
             sides,
             items: Vec::new(),
+            more_stale: Vec::new(),
             is_complete: true,
             crc: SyncCrc::EMPTY,
             fresh: BTreeSet::new(),
@@ -122,8 +126,11 @@ impl Found {
                 self.fresh.insert(print_of(ours));
             }
         }
-        if item.judged.verdict != Verdict::Keep {
-            self.items.push(item);
+        match (&item.judged.verdict, &item.theirs) {
+            (Verdict::Keep, _) => {}
+            _ if self.items.len() < ITEMS_HELD_MAX => self.items.push(item),
+            (Verdict::Stale(_), Some(theirs)) => self.more_stale.push(theirs.uid),
+            _ => self.is_complete = false,
         }
     }
 }
@@ -184,7 +191,7 @@ pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
             line: found.line,
             writes: Vec::new(),
             wanted: Vec::new(),
-            expunge_there: Vec::new(),
+            expunge_there: found.more_stale,
             decisions: Vec::new(),
         },
         fresh: found.fresh,
