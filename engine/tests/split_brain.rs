@@ -289,6 +289,46 @@ fn a_deleted_users_late_mail_is_kept_for_administrators() {
 }
 
 #[test]
+fn a_deleted_user_leaves_there_what_only_the_replica_knows() {
+    let (mut master, mut replica) = equal_pair();
+    replica.create(&["user.jane.b"]);
+    replica.append("user.jane.b", &["theirs"]);
+    delete_user(&mut master);
+    let outcome = run(&master, &replica);
+    assert!(
+        !outcome
+            .lines()
+            .iter()
+            .any(|line| line.starts_with("APPLY UNUSER"))
+    );
+    assert_eq!(names(&replica), ["user.jane.b"]);
+    assert_eq!(live(&replica, "user.jane.b"), [(1, guid_of(b"theirs"))]);
+}
+
+#[test]
+fn without_copyback_late_mail_of_a_deleted_mailbox_stays_there() {
+    let (mut master, mut replica) = equal_pair();
+    replica.append(A, &["late"]);
+    master.delete(A);
+    let before = master.dump(&jane());
+    let config = MasterConfig {
+        copyback: false,
+        ..pair::master_config(pair::user("jane"))
+    };
+    let (ours, theirs) = (&master.store, &replica.store);
+    let outcome = pair::connect(config, ours, theirs, "mailtwin 0.1.0", pair::Wire::default());
+    assert_eq!(
+        outcome.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        outcome.progress
+    );
+    assert_eq!(rules(&outcome), ["CS-SPLIT-41"]);
+    assert_eq!(master.dump(&jane()), before);
+    assert_eq!(live(&replica, A).len(), 3);
+}
+
+#[test]
 fn nothing_is_known_of_a_user_who_was_never_here() {
     let (_, replica) = equal_pair();
     let before = replica.dump(&jane());
