@@ -106,10 +106,9 @@ impl Database {
         Ok(self.conn.prepare_cached(sql)?.execute(params)?)
     }
 
-    /// Forgets that a mailbox was deleted: it is there again.
+    /// Forgets that a mailbox was deleted: it is there again. A trigger forgets with it what it held.
     pub(crate) fn forget_tombstone(&self, uniqueid: &[u8]) -> Outcome<()> {
-        self.change("DELETE FROM tombstone WHERE uniqueid = ?1", [uniqueid])?;
-        self.change("DELETE FROM deleted WHERE uniqueid = ?1", [uniqueid])
+        self.change("DELETE FROM tombstone WHERE uniqueid = ?1", [uniqueid])
             .map(drop)
     }
 

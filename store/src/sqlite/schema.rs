@@ -55,6 +55,8 @@ CREATE TABLE credential(
 ", "
 CREATE TABLE deleted(
   uniqueid BLOB NOT NULL, uid INTEGER NOT NULL, guid BLOB NOT NULL, PRIMARY KEY(uniqueid, uid)) WITHOUT ROWID;
+CREATE TRIGGER deleted_goes_with_its_tombstone AFTER DELETE ON tombstone
+BEGIN DELETE FROM deleted WHERE uniqueid = OLD.uniqueid; END;
 "];
 
 /// Migrations of the locator.
