@@ -241,6 +241,8 @@ fn two_inboxes_become_one_with_all_mail() {
     }
     let before = master.mailbox(INBOX).uniqueid;
     let outcome = run(&master, &replica);
+    // "both" was there, and "theirs" came from there.
+    assert_eq!(outcome.progress.messages_sent, 1);
     assert_eq!(rules(&outcome)[0], "CS-SPLIT-24");
     let guids: std::collections::BTreeSet<_> =
         live(&master, INBOX).into_iter().map(|(_, guid)| guid).collect();

@@ -240,7 +240,9 @@ impl Run {
         if let Some(now) = self.local_mailbox(&batch.locals[index].key()).await? {
             batch.locals[index] = now;
         }
-        Ok(())
+        // The compare had it expunge what moved.
+        let lines = self.get_mailboxes(std::slice::from_ref(&old.name)).await?;
+        batch.learn(lines)
     }
 
     async fn change_identity(&mut self, old: &Mailbox, uniqueid: &Text) -> Tried<Mailbox> {

@@ -36,8 +36,7 @@ impl Run {
             Rung::Merge => {
                 tries.plain = true;
                 tries.merged = true;
-                self.merge(batch, index).await?;
-                self.once_more(batch, index, false).await?
+                self.merge_and_try(batch, index).await?
             }
         };
         while let Some(refusal) = next {
@@ -48,8 +47,7 @@ impl Run {
                 }
                 Code::SyncChecksum if !tries.merged && self.config.copyback => {
                     tries.merged = true;
-                    self.merge(batch, index).await?;
-                    self.once_more(batch, index, false).await?
+                    self.merge_and_try(batch, index).await?
                 }
                 Code::SyncChanged if !tries.fresh => {
                     tries.fresh = true;
@@ -66,18 +64,41 @@ impl Run {
         Ok(())
     }
 
+    /// One more try after a full compare. What came from the replica under another UID is there still, though expunged:
+    /// it is asked for and not uploaded.
+    async fn merge_and_try(&mut self, batch: &mut Batch, index: usize) -> Tried<Option<Refusal>> {
+        self.merge(batch, index).await?;
+        if !self.refresh(batch, index).await? {
+            return Ok(None);
+        }
+        self.reserve(batch, &[index]).await?;
+        self.send_again(batch, index, false).await
+    }
+
     /// One more try with both sides' present state.
     async fn once_more(&mut self, batch: &mut Batch, index: usize, since: bool) -> Tried<Option<Refusal>> {
-        let key = batch.locals[index].key();
-        // Deleted here meanwhile: nothing to send, and the next run deletes it there.
-        let Some(mailbox) = self.local_mailbox(&key).await? else {
+        if !self.refresh(batch, index).await? {
             return Ok(None);
+        }
+        self.send_again(batch, index, since).await
+    }
+
+    /// Learns both sides' present state of a mailbox; false when it is not here any more: there is nothing to send then,
+    /// and the next run deletes it there.
+    async fn refresh(&mut self, batch: &mut Batch, index: usize) -> Tried<bool> {
+        let key = batch.locals[index].key();
+        let Some(mailbox) = self.local_mailbox(&key).await? else {
+            return Ok(false);
         };
         let name = mailbox.name.clone();
         batch.locals[index] = mailbox;
         let lines = self.get_mailboxes(std::slice::from_ref(&name)).await?;
         batch.remotes.remove(&key.uniqueid);
         batch.learn(lines)?;
+        Ok(true)
+    }
+
+    async fn send_again(&mut self, batch: &Batch, index: usize, since: bool) -> Tried<Option<Refusal>> {
         let issued = self.issue(batch, index, since).await?;
         let issued = self.commit(batch, issued).await?;
         self.settle(issued).await
