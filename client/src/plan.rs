@@ -6,7 +6,7 @@
 use std::io::Write as _;
 
 use engine::Master;
-use engine::master::{Decision, Findings, Planned, PlannedWhat, Progress};
+use engine::master::{Decision, Ending, Findings, Planned, PlannedWhat, Progress};
 use protocol::Guid;
 use serde_json::{Map, Value, json};
 
@@ -55,7 +55,8 @@ impl Printer {
         put(&json!({
             "type": "summary",
             "dry_run": self.dry_run,
-            "ended": progress.ended.as_ref().map(|ending| format!("{ending:?}")),
+            "ended": progress.ended.as_ref().map_or("stopped", ended),
+            "reason": progress.ended.as_ref().and_then(reason),
             "items": progress.items_done,
             "mailboxes": progress.mailboxes,
             "mailboxes_sent": progress.mailboxes_sent,
@@ -84,6 +85,32 @@ impl Printer {
                 tracing::info!("{decision}");
             }
         }
+    }
+}
+
+/// How a run ended, in a word for programs.
+fn ended(ending: &Ending) -> &'static str {
+    match ending {
+        Ending::Done => "done",
+        Ending::SomeFailed => "some_failed",
+        Ending::AuthenticationFailed(_) => "authentication_failed",
+        Ending::TlsFailed(_) => "tls_failed",
+        Ending::CompressionUnavailable(_) => "compression_unavailable",
+        Ending::ConnectionLost(_) => "connection_lost",
+        Ending::Storage(_) => "storage_failed",
+        Ending::Stopped => "stopped",
+    }
+}
+
+/// Why, where there is more to say.
+fn reason(ending: &Ending) -> Option<&str> {
+    match ending {
+        Ending::Done | Ending::SomeFailed | Ending::Stopped => None,
+        Ending::AuthenticationFailed(text)
+        | Ending::TlsFailed(text)
+        | Ending::CompressionUnavailable(text)
+        | Ending::ConnectionLost(text)
+        | Ending::Storage(text) => Some(text),
     }
 }
 
