@@ -140,9 +140,9 @@ impl Access {
 
     /// Holds the present state for `work`, however long it takes.
     pub fn snapshot<T>(&mut self, scope: Scope, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.ask(Request::BeginRead { scope })?;
+        self.ask(Request::BeginRead { scope: scope.clone() })?;
         let result = work(self);
-        let ended = self.ask(Request::EndRead);
+        let ended = self.ask(Request::EndRead { scope });
         let value = result?;
         ended?;
         Ok(value)

@@ -177,6 +177,7 @@ impl<D: Decoder + 'static> Machine<D> {
             tls_started: None,
             wants_input: false,
             is_idle: false,
+            moves: 0,
             input_bytes: 0,
             input_bytes_max: None,
         }));
@@ -271,6 +272,7 @@ struct Shared<D> {
     tls_started: Option<TlsStarted>,
     wants_input: bool,
     is_idle: bool,
+    moves: u64,
     input_bytes: u64,
     input_bytes_max: Option<u64>,
 }
@@ -344,24 +346,35 @@ impl<D: Decoder> Port<D> {
     /// [`Ended::Eof`] when the peer closed; [`Ended::Shutdown`] when `stoppable` and the operator asked to stop;
     /// [`Ended::TooMuch`] when the peer sent more than [`Port::limit_input`] allows.
     pub async fn event(&self, stoppable: bool) -> Result<D::Event, Ended> {
-        std::future::poll_fn(|_| {
-            let mut shared = lock(&self.shared);
-            if stoppable && shared.shutdown {
-                return Poll::Ready(Err(Ended::Shutdown));
-            }
-            if shared.input_bytes_max.is_some_and(|max| shared.input_bytes > max) {
-                return Poll::Ready(Err(Ended::TooMuch));
-            }
-            if let Some(event) = shared.decoder.next_event() {
-                return Poll::Ready(Ok(event));
-            }
-            if shared.eof {
-                return Poll::Ready(Err(Ended::Eof));
-            }
-            shared.wants_input = true;
-            Poll::Pending
-        })
-        .await
+        std::future::poll_fn(|_| self.poll_event(stoppable)).await
+    }
+
+    /// The same without waiting; the machine is woken by what the peer sends.
+    ///
+    /// # Errors
+    /// As [`Port::event`].
+    pub fn poll_event(&self, stoppable: bool) -> Poll<Result<D::Event, Ended>> {
+        let mut shared = lock(&self.shared);
+        if stoppable && shared.shutdown {
+            return Poll::Ready(Err(Ended::Shutdown));
+        }
+        if shared.input_bytes_max.is_some_and(|max| shared.input_bytes > max) {
+            return Poll::Ready(Err(Ended::TooMuch));
+        }
+        if let Some(event) = shared.decoder.next_event() {
+            shared.moves += 1;
+            return Poll::Ready(Ok(event));
+        }
+        if shared.eof {
+            return Poll::Ready(Err(Ended::Eof));
+        }
+        shared.wants_input = true;
+        Poll::Pending
+    }
+
+    /// Storage tickets that are not answered.
+    pub fn open_tickets(&self) -> usize {
+        lock(&self.shared).open_tickets
     }
 
     /// Says that nothing is under way until the owner gives something; what the peer says meanwhile is still heard.
@@ -371,14 +384,22 @@ impl<D: Decoder> Port<D> {
         shared.is_idle = true;
     }
 
-    /// Whether the peer has closed and all it said was taken.
-    pub fn is_at_end(&self) -> bool {
-        lock(&self.shared).eof
+    /// Says that something another part of the same machine may wait for has happened.
+    pub fn moved(&self) {
+        lock(&self.shared).moves += 1;
+    }
+
+    /// How much has happened so far; while it grows, parts that wait may be able to go on.
+    pub fn moves(&self) -> u64 {
+        lock(&self.shared).moves
     }
 
     /// The next wire event if one is complete already.
     pub fn event_now(&self) -> Option<D::Event> {
-        lock(&self.shared).decoder.next_event()
+        let mut shared = lock(&self.shared);
+        let event = shared.decoder.next_event();
+        shared.moves += u64::from(event.is_some());
+        event
     }
 
     /// Sets how many bytes the peer may send in all from the beginning of the connection; `None` lifts the limit.
@@ -407,16 +428,18 @@ impl<D: Decoder> Port<D> {
     /// Waits while more than [`OUTPUT_BYTES_HIGH`] bytes wait for the driver: call it in every loop that produces
     /// output, so that memory stays bounded by the peer's reading.
     pub async fn room(&self) {
-        std::future::poll_fn(|_| {
-            let mut shared = lock(&self.shared);
-            shared.flush_encoder();
-            if shared.output_bytes < OUTPUT_BYTES_HIGH {
-                Poll::Ready(())
-            } else {
-                Poll::Pending
-            }
-        })
-        .await
+        std::future::poll_fn(|_| self.poll_room()).await
+    }
+
+    /// The same without waiting.
+    pub fn poll_room(&self) -> Poll<()> {
+        let mut shared = lock(&self.shared);
+        shared.flush_encoder();
+        if shared.output_bytes < OUTPUT_BYTES_HIGH {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Asks the store at once; the answer is awaited through the call, now or later.

@@ -60,10 +60,11 @@ pub enum Request {
         guids: Vec<Guid>,
         bytes_max: u32,
     },
-    /// Holds the scope's present state for the reads that follow, until [`Request::EndRead`]. Answer: [`Reply::Done`].
+    /// Holds the scope's present state for the reads that follow, until [`Request::EndRead`]. Several scopes may be held
+    /// at once, each once; a held scope cannot be written to by the same session. Answer: [`Reply::Done`].
     BeginRead { scope: Scope },
     /// Lets go of what [`Request::BeginRead`] held. Answer: [`Reply::Done`].
-    EndRead,
+    EndRead { scope: Scope },
 
     /// Finds messages in the scopes of the named mailboxes and keeps them staged. Answer: [`Reply::Missing`].
     Reserve {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use engine::flow::Now;
-use engine::master::{Compress, Job, MasterConfig, Progress};
+use engine::master::{Job, MasterConfig, Progress};
 use engine::replica::ReplicaConfig;
 use protocol::Text;
 use protocol::limits::Limits;

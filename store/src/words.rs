@@ -46,7 +46,7 @@ pub(crate) fn misuse(what: &'static str) -> StoreError {
 
 pub(crate) const BEGIN_WITHIN_WRITE: &str = "Begin within a transaction";
 pub(crate) const BEGIN_WITHIN_READ: &str = "Begin in a scope that BeginRead holds";
-pub(crate) const READ_WITHIN_READ: &str = "BeginRead within BeginRead";
+pub(crate) const READ_WITHIN_READ: &str = "BeginRead in a scope that is held already";
 pub(crate) const READ_WITHIN_WRITE: &str = "BeginRead in the scope of the open transaction";
 pub(crate) const NO_WRITE: &str = "a change outside a transaction";
 pub(crate) const NO_SAVEPOINT: &str = "RollbackToSavepoint without Savepoint";

@@ -232,7 +232,7 @@ fn request() -> impl Strategy<Value = Request> {
             .prop_map(|(mailboxes, guids)| Request::Reserve { partition: text("default"), mailboxes, guids }),
         1 => Just(Request::ForgetStaged),
         1 => scope().prop_map(|scope| Request::BeginRead { scope }),
-        1 => Just(Request::EndRead),
+        1 => scope().prop_map(|scope| Request::EndRead { scope }),
         6 => scope().prop_map(|scope| Request::Begin { scope }),
         1 => Just(Request::Savepoint),
         1 => Just(Request::RollbackToSavepoint),

@@ -6,6 +6,7 @@ use protocol::decode::ReplyDecoder;
 use protocol::{Record, Text};
 
 use super::run::Run;
+use super::turn::Turn;
 use crate::flow::{Port, StoreCall};
 use crate::model::{Mailbox, MailboxKey, QuotaLimits, ServerAnnotation, Tombstone, UserMeta};
 use crate::name::Scope;
@@ -27,7 +28,7 @@ macro_rules! answers {
     ($($name:ident: $variant:ident => $type:ty;)*) => {
         $(
             async fn $name(&self, request: Request) -> Stored<$type> {
-                match self.port.store(request).await? {
+                match self.ask(request).await? {
                     Reply::$variant(value) => Ok(value),
                     _ => odd(),
                 }
@@ -88,20 +89,58 @@ impl Run {
         .await
     }
 
-    /// A request whose answer is only that it is done.
+    /// A request whose answer is only that it is done. One item at a time has a transaction open.
     pub(super) async fn done(&self, request: Request) -> Stored<()> {
-        match self.port.store(request).await? {
+        let begins = matches!(request, Request::Begin { .. });
+        let ends = matches!(request, Request::Commit | Request::Rollback);
+        if begins {
+            let turn = self.transactions.take().await;
+            *self.transaction() = Some(turn);
+        }
+        let answer = self.ask(request).await;
+        if ends || (begins && answer.is_err()) {
+            *self.transaction() = None;
+        }
+        match answer? {
             Reply::Done => Ok(()),
             _ => odd(),
         }
     }
 
-    pub(super) async fn begin_read(&self, scope: &Scope) -> Stored<()> {
-        self.done(Request::BeginRead { scope: scope.clone() }).await
+    fn transaction(&self) -> std::sync::MutexGuard<'_, Option<Turn>> {
+        self.transaction
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    async fn ask(&self, request: Request) -> Stored<Reply> {
+        let answer = self.port.store(request).await;
+        if let Err(error) = &answer {
+            self.blame.note_store(error);
+        }
+        answer
+    }
+
+    /// Holds the state of the item's scope for its reads.
+    pub(super) async fn begin_read(&self, scope: &Scope) -> Stored<()> {
+        self.done(Request::BeginRead { scope: scope.clone() }).await?;
+        *self.held_read() = Some(scope.clone());
+        Ok(())
+    }
+
+    /// Lets it go; nothing when none is held.
     pub(super) async fn end_read(&self) -> Stored<()> {
-        self.done(Request::EndRead).await
+        let held = self.held_read().take();
+        match held {
+            Some(scope) => self.done(Request::EndRead { scope }).await,
+            None => Ok(()),
+        }
+    }
+
+    fn held_read(&self) -> std::sync::MutexGuard<'_, Option<Scope>> {
+        self.held_read
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     pub(super) async fn write(&self, changes: Vec<Change>) -> Stored<()> {

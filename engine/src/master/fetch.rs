@@ -63,8 +63,8 @@ impl Run {
             {
                 ahead += next.size;
                 let sent = self.ask_for(mailbox, line, next);
+                // No wait for room here: these are few and short, and their answers are ours to read.
                 asked.extend(wanted.pop_front().map(|record| (sent, record)));
-                self.wire.room().await?;
             }
             let Some((sent, record)) = asked.pop_front() else {
                 break;

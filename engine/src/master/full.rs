@@ -99,6 +99,8 @@ impl Run {
             let is_last = found.is_complete;
             let resolved = resolve(found, self.port.now().0)?;
             let wanted = resolved.wanted.clone();
+            // What is staged here is forgotten as a whole, so one item at a time fetches and writes.
+            let turn = self.merging.take().await;
             self.fetch(&resolved.after, &resolved.line, wanted).await?;
             if !resolved.is_here {
                 // Only what was deleted here: it has to go while that is still known.
@@ -107,6 +109,7 @@ impl Run {
             }
             self.end_read().await?;
             let carried = self.carry_out(&key, &resolved).await;
+            drop(turn);
             if let Err(halt @ Trouble::Halt(_)) = carried {
                 return Err(halt);
             }

@@ -112,6 +112,7 @@ impl Run {
             partition: self.partition_of(mailbox),
             above_uid,
         };
+        self.rely().await;
         let mut plan = self.plan(batch, mailbox, since).await?;
         while let Some(step) = plan.steps.pop_front() {
             self.check_stop()?;
@@ -356,12 +357,13 @@ impl Run {
         lists: Vec<Rows>,
         cap: u64,
     ) -> Tried<Sent> {
+        let turn = self.wire.line().await;
         self.wire.bound(self.config.pipeline_bytes_max).await?;
         let begin = Streaming::Mailbox {
             line: Box::new(line),
             local: self.config.local_only,
         };
-        let sent = self.wire.begin("APPLY MAILBOX", &mailbox.name, &begin);
+        let sent = self.wire.begin(turn, "APPLY MAILBOX", &mailbox.name, &begin);
         for rows in lists {
             match rows {
                 Rows::Held(records) => self.send_records(records, cap).await?,
@@ -373,7 +375,7 @@ impl Run {
                 }
             }
         }
-        self.port.encode(|encoder| encoder.end());
+        self.wire.end();
         Ok(sent)
     }
 
@@ -382,10 +384,7 @@ impl Run {
     async fn next_or_tear(&mut self, reader: &mut RecordReader) -> Tried<Option<Vec<Record>>> {
         match reader.next(&self.port).await {
             Ok(records) => Ok(records),
-            Err(error) => {
-                self.uploads.torn = true;
-                Err(Trouble::Halt(Ending::Storage(error.to_string())))
-            }
+            Err(error) => Err(Trouble::Halt(Ending::Storage(error.to_string()))),
         }
     }
 

@@ -1,91 +1,121 @@
 //! The kinds of runs: users, mailboxes, everything. [CS-MASTER-53]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use protocol::Text;
 use protocol::command::{Command, Get};
 
+use super::crew::{Begin, Foreman, Labour};
 use super::mailboxes::by_scope;
 use super::run::{Run, Tried, Trouble};
+use super::task::FailureKind;
 use super::wire::Sent;
 use super::{Ending, Job};
+use crate::name::Scope;
 
-/// Users whose `GET USER` is under way while another is worked on.
-const USERS_AHEAD: usize = 4;
+/// A part of a job, within one scope.
+enum Item {
+    User(Text),
+    Group(Scope, Vec<Text>),
+    Meta(Text),
+    Shared,
+}
+
+impl Item {
+    fn scope(&self) -> Scope {
+        match self {
+            Item::User(user) | Item::Meta(user) => Scope::User(user.clone()),
+            Item::Group(scope, _) => scope.clone(),
+            Item::Shared => Scope::Shared,
+        }
+    }
+
+    fn label(&self) -> String {
+        match self {
+            Item::User(user) | Item::Meta(user) => user.to_string(),
+            Item::Group(_, names) => names.first().map(Text::to_string).unwrap_or_default(),
+            Item::Shared => "shared mailboxes".to_owned(),
+        }
+    }
+
+    fn labour(self, mut run: Run) -> Labour {
+        match self {
+            Item::User(user) => {
+                let sent = run.ask_user(&user);
+                Box::pin(async move { (run.do_user(&user, sent).await, run.blame.kind()) })
+            }
+            Item::Group(scope, names) => {
+                Box::pin(async move { (run.do_group(scope, names).await, run.blame.kind()) })
+            }
+            Item::Meta(user) => Box::pin(async move { (run.do_meta(&user).await, run.blame.kind()) }),
+            Item::Shared => Box::pin(async move { (run.do_shared().await, run.blame.kind()) }),
+        }
+    }
+}
+
+/// A job's items, in their order.
+struct Items {
+    left: VecDeque<Item>,
+}
+
+impl Foreman for Items {
+    type Key = String;
+
+    fn begin(&mut self, run: &mut Run, busy: &BTreeSet<Scope>) -> Begin<String> {
+        let Some(next) = self.left.front() else {
+            return Begin::End;
+        };
+        // One user given twice.
+        if busy.contains(&next.scope()) {
+            return Begin::Later;
+        }
+        let Some(item) = self.left.pop_front() else {
+            return Begin::End;
+        };
+        let (label, scope) = (item.label(), item.scope());
+        run.start(label.clone());
+        let of_item = run.for_item();
+        Begin::Item(label, scope, item.labour(of_item))
+    }
+
+    fn done(&mut self, run: &Run, label: String, outcome: Result<(), (FailureKind, String)>) {
+        if let Err((_, reason)) = outcome {
+            run.fail(label, reason);
+        }
+        run.count(|progress| progress.items_done += 1);
+    }
+}
 
 impl Run {
     /// Does all of the job; failures of items are counted, not answered.
     pub(super) async fn do_job(&mut self) -> Result<(), Ending> {
-        match self.config.job.clone() {
-            Job::Users(users) => {
-                self.count(|progress| progress.items_total = users.len() as u64);
-                self.do_users(users).await
-            }
-            Job::Mailboxes(names) => {
-                let groups = by_scope(names);
-                self.count(|progress| progress.items_total = groups.len() as u64);
-                for (scope, names) in groups {
-                    let label = names.first().map(Text::to_string).unwrap_or_default();
-                    self.check_stop()?;
-                    self.start(label.clone());
-                    let result = self.do_group(scope, names).await;
-                    self.finish(label, result)?;
-                }
-                Ok(())
-            }
-            Job::Meta(users) => {
-                self.count(|progress| progress.items_total = users.len() as u64);
-                for user in users {
-                    self.check_stop()?;
-                    self.start(user.to_string());
-                    let result = self.do_meta(&user).await;
-                    self.finish(user.to_string(), result)?;
-                }
-                Ok(())
-            }
-            Job::Compare(users) => self.compare_users(users).await,
-            Job::Tasks => self.do_tasks().await,
+        let items: VecDeque<Item> = match self.config.job.clone() {
+            Job::Users(users) => users.into_iter().map(Item::User).collect(),
+            Job::Mailboxes(names) => by_scope(names)
+                .into_iter()
+                .map(|(scope, names)| Item::Group(scope, names))
+                .collect(),
+            Job::Meta(users) => users.into_iter().map(Item::Meta).collect(),
+            Job::Compare(users) => return self.compare_users(users).await,
+            Job::Tasks => return self.do_tasks().await,
             Job::AllUsers { prefix } => {
                 let with_shared = prefix.is_empty();
                 let users = self
                     .local_users(prefix)
                     .await
                     .map_err(|error| Ending::Storage(error.to_string()))?;
-                let total = users.len() as u64 + u64::from(with_shared);
-                self.count(|progress| progress.items_total = total);
-                self.do_users(users).await?;
-                if with_shared {
-                    self.check_stop()?;
-                    let label = "shared mailboxes".to_owned();
-                    self.start(label.clone());
-                    let result = self.do_shared().await;
-                    self.finish(label, result)?;
-                }
-                Ok(())
+                let shared = with_shared.then_some(Item::Shared);
+                users.into_iter().map(Item::User).chain(shared).collect()
             }
-        }
+        };
+        self.count(|progress| progress.items_total = items.len() as u64);
+        self.work_off(&mut Items { left: items }).await
     }
 
-    async fn do_users(&mut self, users: Vec<Text>) -> Result<(), Ending> {
-        let mut users = users.into_iter();
-        let mut ahead: VecDeque<(Text, Sent)> = VecDeque::new();
-        loop {
-            while ahead.len() <= USERS_AHEAD {
-                let Some(user) = users.next() else { break };
-                let sent = self
-                    .wire
-                    .send("GET USER", &user, &Command::Get(Get::User(Some(user.clone()))));
-                ahead.push_back((user, sent));
-            }
-            self.wire.room().await?;
-            let Some((user, sent)) = ahead.pop_front() else {
-                return Ok(());
-            };
-            self.check_stop()?;
-            self.start(user.to_string());
-            let result = self.do_user(&user, sent).await;
-            self.finish(user.to_string(), result)?;
-        }
+    /// Asks the replica for a user.
+    pub(super) fn ask_user(&mut self, user: &Text) -> Sent {
+        let get = Command::Get(Get::User(Some(user.clone())));
+        self.wire.send("GET USER", user, &get)
     }
 
     pub(super) fn start(&self, label: String) {

@@ -12,12 +12,26 @@ use crate::ticket::{Select, StoreError};
 impl Run {
     /// Makes these mailboxes of one scope equal; each that fails is reported by its name.
     pub(super) async fn do_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<()> {
+        self.failed_of_group(scope, names).await.map(|failed| {
+            failed
+                .into_iter()
+                .for_each(|(name, reason)| self.fail(name.to_string(), reason));
+        })
+    }
+
+    /// The same; answers what failed, for a task of its own.
+    pub(super) async fn try_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<Vec<String>> {
+        let failed = self.failed_of_group(scope, names).await?;
+        Ok(failed.into_values().collect())
+    }
+
+    async fn failed_of_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<BTreeMap<Text, String>> {
         match self.begin_read(&scope).await {
             Err(StoreError::NotFound { .. }) => {
                 names
                     .iter()
                     .for_each(|name| self.notice(format!("{name} does not exist here")));
-                return Ok(());
+                return Ok(BTreeMap::new());
             }
             other => other?,
         }
@@ -28,7 +42,7 @@ impl Run {
         result
     }
 
-    async fn sync_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<()> {
+    async fn sync_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<BTreeMap<Text, String>> {
         let mut wanted = names.clone();
         // Parents are created before their children.
         wanted.sort();
@@ -44,10 +58,7 @@ impl Run {
         let remotes = self.get_mailboxes(&wanted).await?;
         let mut batch = Batch::new(scope, locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
-        for (name, reason) in std::mem::take(&mut batch.failed) {
-            self.fail(name.to_string(), reason);
-        }
-        Ok(())
+        Ok(std::mem::take(&mut batch.failed))
     }
 
     /// All mailboxes of nobody, their quotas, and the server's own annotations.

@@ -96,6 +96,17 @@ impl Run {
         reasons: &mut Vec<String>,
     ) -> Tried<()> {
         let ours = self.local_quotas(scope).await?;
+        self.match_quotas(scope, ours, theirs, reasons).await
+    }
+
+    /// The same with these of ours.
+    pub(super) async fn match_quotas(
+        &mut self,
+        scope: &Scope,
+        ours: Vec<QuotaLimits>,
+        theirs: &[Quota],
+        reasons: &mut Vec<String>,
+    ) -> Tried<()> {
         let mut there: BTreeMap<Text, &Quota> = theirs
             .iter()
             .filter_map(|quota| quota.root.clone().map(|root| (root, quota)))
@@ -203,14 +214,7 @@ impl Run {
             .filter_map(|seen| seen.uniqueid.clone().map(|id| (id, seen)))
             .collect();
         for state in ours {
-            let mut wanted = Seen {
-                userid: None,
-                uniqueid: Some(state.uniqueid.clone()),
-                lastread: Some(state.lastread),
-                lastuid: Some(state.lastuid),
-                lastchange: Some(state.lastchange),
-                seenuids: Some(state.seenuids.clone()),
-            };
+            let mut wanted = seen_of(state);
             let same = there.get(&state.uniqueid).is_some_and(|seen| {
                 wanted.userid = seen.userid.clone();
                 *seen == wanted
@@ -276,6 +280,18 @@ impl Run {
                 .await?;
         }
         self.settle_applied(asked, reasons).await
+    }
+}
+
+/// A seen state as it travels, without its reader.
+pub(super) fn seen_of(state: &SeenState) -> Seen {
+    Seen {
+        userid: None,
+        uniqueid: Some(state.uniqueid.clone()),
+        lastread: Some(state.lastread),
+        lastuid: Some(state.lastuid),
+        lastchange: Some(state.lastchange),
+        seenuids: Some(state.seenuids.clone()),
     }
 }
 

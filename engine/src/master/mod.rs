@@ -1,9 +1,11 @@
 //! The client side: makes a replica equal to a store.
 
 mod ask;
+mod blame;
 mod compare;
 mod compare_fields;
 mod connect;
+mod crew;
 mod decision;
 mod fetch;
 mod folders;
@@ -27,6 +29,7 @@ mod sieve_there;
 mod steps;
 mod task;
 mod tasks;
+mod turn;
 mod update;
 mod upload;
 mod user;

@@ -1,16 +1,24 @@
 //! A run from the banner to the last answer.
 
+use std::sync::{Arc, Mutex};
+
 use protocol::Text;
 use protocol::command::Command;
 use protocol::decode::ReplyDecoder;
 
+use super::blame::Blame;
 use super::connect::{self, PeerProfile};
 use super::tasks::Board;
+use super::turn::{Turn, Turns};
 use super::upload::Uploads;
 use super::wire::{Refusal, Wire};
 use super::{Ending, Failure, MasterConfig, Progress, SharedProgress, update_progress};
 use crate::flow::Port;
+use crate::name::Scope;
 use crate::ticket::StoreError;
+
+/// Items that read messages ahead at once, each up to twice two megabytes.
+const UPLOADS_MAX: usize = 8;
 
 /// Why something was not done.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -45,18 +53,54 @@ impl From<Refusal> for Trouble {
 /// What most steps answer.
 pub(super) type Tried<T> = Result<T, Trouble>;
 
-/// A run's state.
+/// A run's state, as one item of it sees it: what belongs to the connection is shared.
 pub(super) struct Run {
     pub(super) port: Port<ReplyDecoder>,
-    pub(super) config: MasterConfig,
+    pub(super) config: Arc<MasterConfig>,
     pub(super) wire: Wire,
     pub(super) peer: PeerProfile,
     pub(super) uploads: Uploads,
     pub(super) board: Board,
+    /// What the item met.
+    pub(super) blame: Blame,
+    /// The scope whose state is held for the item.
+    pub(super) held_read: Mutex<Option<Scope>>,
+    /// The item's turn to change the store, while it has a transaction open.
+    pub(super) transaction: Mutex<Option<Turn>>,
+    /// One at a time changes the store.
+    pub(super) transactions: Turns,
+    /// One at a time has messages of the replica staged here.
+    pub(super) merging: Turns,
+    /// So many at a time read messages ahead.
+    pub(super) uploading: Turns,
     progress: SharedProgress,
+    items: u64,
 }
 
 impl Run {
+    /// The same run for a further item, which may be worked on beside this one.
+    pub(super) fn for_item(&mut self) -> Run {
+        self.items += 1;
+        let blame = Blame::default();
+        let owner = if self.peer.is_mailtwin() { 0 } else { self.items };
+        Run {
+            port: self.port.clone(),
+            config: Arc::clone(&self.config),
+            wire: self.wire.for_item(blame.clone()),
+            peer: self.peer.clone(),
+            uploads: self.uploads.for_item(owner),
+            board: self.board.clone(),
+            blame,
+            held_read: Mutex::default(),
+            transaction: Mutex::default(),
+            transactions: self.transactions.clone(),
+            merging: self.merging.clone(),
+            uploading: self.uploading.clone(),
+            progress: self.progress.clone(),
+            items: 0,
+        }
+    }
+
     /// Changes the counters.
     pub(super) fn count(&self, work: impl FnOnce(&mut Progress)) {
         update_progress(&self.progress, work);
@@ -83,7 +127,7 @@ impl Run {
 
     /// EXIT and its answer; a peer that just closes is fine by now.
     async fn say_goodbye(&mut self) -> Result<(), Ending> {
-        if self.uploads.torn {
+        if self.wire.is_torn() {
             return Ok(());
         }
         self.wire.drain().await?;
@@ -123,15 +167,23 @@ async fn conduct(
         "connecting".clone_into(&mut progress.current)
     });
     let peer = connect::banner(&port).await?;
-    let wire = Wire::new(port.clone(), progress.clone());
+    let blame = Blame::default();
+    let wire = Wire::new(port.clone(), progress.clone(), blame.clone());
     let mut run = Run {
-        port,
-        config,
+        config: Arc::new(config),
         wire,
         peer,
-        uploads: Uploads::default(),
+        uploads: Uploads::new(port.clone()),
         board,
+        blame,
+        held_read: Mutex::default(),
+        transaction: Mutex::default(),
+        transactions: Turns::new(port.clone(), 1),
+        merging: Turns::new(port.clone(), 1),
+        uploading: Turns::new(port.clone(), UPLOADS_MAX),
         progress: progress.clone(),
+        items: 0,
+        port,
     };
     let ending = run.work().await;
     match ending {

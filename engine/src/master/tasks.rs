@@ -1,16 +1,21 @@
 //! A master that is given its work while it is connected. [CS-LOG-9] to [CS-LOG-18]
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
 
 use protocol::Text;
-use protocol::command::{Command, Get};
+use protocol::command::{Apply, Command, Get, Seen};
+use protocol::response::Code;
 
 use super::Ending;
+use super::crew::{Begin, Foreman};
 use super::mailboxes::by_scope;
+use super::meta::{RemoteMeta, seen_of};
 use super::run::{Run, Tried, Trouble};
 use super::task::{FailureKind, Task, TaskFailure, TaskId, TaskResult, Work};
+use super::user::summary;
+use super::wire::Sent;
+use crate::name::Scope;
 
 /// Where the owner lays down tasks and takes up results; clones are the same board.
 #[derive(Clone)]
@@ -25,13 +30,6 @@ struct Shared {
     retired: bool,
     keep_alive: bool,
     results: Vec<TaskResult>,
-}
-
-/// What an idle master is to do.
-enum Next {
-    Do(Task),
-    KeepAlive,
-    Retire,
 }
 
 impl Board {
@@ -79,16 +77,25 @@ impl Board {
         std::mem::take(&mut self.lock().results)
     }
 
-    fn next(&self) -> Option<Next> {
+    /// The first task whose scope is free and that no task before it in the queue shares a scope with.
+    fn next(&self, busy: &BTreeSet<Scope>) -> Option<Task> {
         let mut shared = self.lock();
-        if let Some(task) = shared.given.pop_front() {
-            shared.under_way += 1;
-            return Some(Next::Do(task));
-        }
-        if shared.retired {
-            return Some(Next::Retire);
-        }
-        std::mem::take(&mut shared.keep_alive).then_some(Next::KeepAlive)
+        let mut taken = busy.clone();
+        let at = shared
+            .given
+            .iter()
+            .position(|task| taken.insert(scope_of(&task.work)))?;
+        shared.under_way += 1;
+        shared.given.remove(at)
+    }
+
+    fn is_over(&self) -> bool {
+        let shared = self.lock();
+        shared.retired && shared.given.is_empty()
+    }
+
+    fn takes_keep_alive(&self) -> bool {
+        std::mem::take(&mut self.lock().keep_alive)
     }
 
     fn done(&self, id: TaskId, outcome: Result<(), TaskFailure>) {
@@ -98,66 +105,163 @@ impl Board {
     }
 }
 
+/// Whose data a task is about.
+fn scope_of(work: &Work) -> Scope {
+    match work {
+        Work::Mailboxes(names) => names.first().map_or(Scope::Shared, |name| Scope::of(name)),
+        Work::Unmailbox(name) | Work::Quota(name) => Scope::of(name),
+        Work::Annotation(name) if name.is_empty() => Scope::Shared,
+        Work::Annotation(name) => Scope::of(name),
+        Work::Seen { user, .. } | Work::Subscription { user, .. } => Scope::User(user.clone()),
+        Work::Meta(user) | Work::User(user) | Work::Unuser(user) => Scope::User(user.clone()),
+        Work::Shared => Scope::Shared,
+    }
+}
+
+/// Begins what the owner gives.
+struct Given {
+    probe: Option<Sent>,
+}
+
+impl Foreman for Given {
+    type Key = TaskId;
+
+    fn begin(&mut self, run: &mut Run, busy: &BTreeSet<Scope>) -> Begin<TaskId> {
+        let Some(task) = run.board.next(busy) else {
+            return if run.board.is_over() {
+                Begin::End
+            } else {
+                Begin::Later
+            };
+        };
+        let scope = scope_of(&task.work);
+        let mut of_task = run.for_item();
+        let labour = Box::pin(async move { (of_task.do_work(task.work).await, of_task.blame.kind()) });
+        Begin::Item(task.id, scope, labour)
+    }
+
+    fn done(&mut self, run: &Run, id: TaskId, outcome: Result<(), (FailureKind, String)>) {
+        let outcome = outcome.map_err(|(kind, reason)| TaskFailure { kind, reason });
+        run.board.done(id, outcome);
+        run.count(|progress| progress.items_done += 1);
+    }
+
+    fn idle(&mut self, run: &mut Run) -> Result<(), Ending> {
+        if let Some(sent) = self.probe
+            && run.wire.answer_now(sent)?.is_some()
+        {
+            self.probe = None;
+        }
+        if run.board.takes_keep_alive() && self.probe.is_none() {
+            self.probe = Some(run.wire.send("NOOP", &Text::EMPTY, &Command::Noop));
+        }
+        run.wire.hear()?;
+        // With a question open the replica's silence counts.
+        if self.probe.is_none() {
+            run.port.idle();
+        }
+        Ok(())
+    }
+}
+
 impl Run {
     /// Does what is given until the owner gives nothing more.
     pub(super) async fn do_tasks(&mut self) -> Result<(), Ending> {
-        loop {
-            match self.next_task().await? {
-                Next::Retire => return Ok(()),
-                Next::KeepAlive => {
-                    let sent = self.wire.send("NOOP", &Text::EMPTY, &Command::Noop);
-                    self.wire.answer(sent).await?;
-                }
-                Next::Do(task) => {
-                    let outcome = match self.do_work(task.work).await {
-                        Ok(()) => Ok(()),
-                        Err(Trouble::Item(reason)) => Err(TaskFailure {
-                            kind: FailureKind::Refused,
-                            reason,
-                        }),
-                        Err(Trouble::Halt(ending)) => return Err(ending),
-                    };
-                    self.board.done(task.id, outcome);
-                }
-            }
-        }
-    }
-
-    /// Waits for the owner, and for the replica to go away.
-    async fn next_task(&mut self) -> Result<Next, Ending> {
-        std::future::poll_fn(|_| {
-            if self.port.is_shutdown() {
-                return Poll::Ready(Err(Ending::Stopped));
-            }
-            if let Err(ending) = self.wire.hear() {
-                return Poll::Ready(Err(ending));
-            }
-            match self.board.next() {
-                Some(next) => Poll::Ready(Ok(next)),
-                None => {
-                    self.port.idle();
-                    Poll::Pending
-                }
-            }
-        })
-        .await
+        self.work_off(&mut Given { probe: None }).await
     }
 
     async fn do_work(&mut self, work: Work) -> Tried<()> {
         match work {
             Work::User(user) => {
-                let get = Command::Get(Get::User(Some(user.clone())));
-                let sent = self.wire.send("GET USER", &user, &get);
+                let sent = self.ask_user(&user);
                 self.do_user(&user, sent).await
             }
-            Work::Mailboxes(names) => {
-                for (scope, names) in by_scope(names) {
-                    self.do_group(scope, names).await?;
-                }
-                Ok(())
-            }
+            Work::Unuser(user) => self.do_unuser(&user).await,
+            Work::Meta(user) => self.do_meta(&user).await,
+            Work::Mailboxes(names) => self.do_mailboxes(names).await,
+            Work::Unmailbox(name) => self.do_mailboxes(vec![name]).await,
+            Work::Annotation(name) if name.is_empty() => self.do_server_annotations().await,
+            // Annotations of a mailbox travel with its line.
+            Work::Annotation(name) => self.do_mailboxes(vec![name]).await,
+            Work::Quota(root) => self.do_quota(&root).await,
+            Work::Seen { user, uniqueid } => self.do_seen(&user, &uniqueid).await,
+            Work::Subscription { user, mailbox } => self.do_subscription(&user, &mailbox).await,
             Work::Shared => self.do_shared().await,
-            other => Err(Trouble::Item(format!("{other:?} cannot be done yet"))),
         }
     }
+
+    /// Mailboxes by name; what of one fails is the task's failure.
+    async fn do_mailboxes(&mut self, names: Vec<Text>) -> Tried<()> {
+        let mut reasons = Vec::new();
+        for (scope, names) in by_scope(names) {
+            reasons.extend(self.try_group(scope, names).await?);
+        }
+        all_of(&reasons)
+    }
+
+    async fn do_server_annotations(&mut self) -> Tried<()> {
+        let mut reasons = Vec::new();
+        self.sync_server_annotations(&mut reasons).await?;
+        all_of(&reasons)
+    }
+
+    /// One quota root, set or removed there as it is here. [CS-LOG-15]
+    async fn do_quota(&mut self, root: &Text) -> Tried<()> {
+        let get = Command::Get(Get::Quota(Some(root.clone())));
+        let sent = self.wire.send("GET QUOTA", root, &get);
+        let scope = Scope::of(root);
+        let ours = self.local_quotas(&scope).await?;
+        let answer = self.wire.answer(sent).await?;
+        let theirs = match &answer.result {
+            Ok(_) => RemoteMeta::from(answer).quotas,
+            Err(refusal) if refusal.code == Code::MailboxNonexistent => Vec::new(),
+            Err(refusal) => return Err(refusal.clone().into()),
+        };
+        let mine: Vec<_> = ours.into_iter().filter(|limits| limits.root == *root).collect();
+        let mut reasons = Vec::new();
+        self.match_quotas(&scope, mine, &theirs, &mut reasons).await?;
+        all_of(&reasons)
+    }
+
+    /// One seen state, if it is here. [CS-LOG-17]
+    async fn do_seen(&mut self, user: &Text, uniqueid: &Text) -> Tried<()> {
+        let ours = self.local_meta(user).await?;
+        let Some(state) = ours.seen.into_iter().find(|state| state.uniqueid == *uniqueid) else {
+            return Ok(());
+        };
+        let sent = self.wire.send(
+            "APPLY SEEN",
+            uniqueid,
+            &Command::Apply(Apply::Seen(Seen {
+                userid: Some(user.clone()),
+                ..seen_of(&state)
+            })),
+        );
+        self.wire.answer(sent).await?.result?;
+        Ok(())
+    }
+
+    /// One subscription, as it is here now. [CS-LOG-18]
+    async fn do_subscription(&mut self, user: &Text, mailbox: &Text) -> Tried<()> {
+        let ours = self.local_meta(user).await?;
+        let (mboxname, userid) = (Some(mailbox.clone()), Some(user.clone()));
+        let (what, command) = if ours.subscriptions.contains(mailbox) {
+            ("APPLY SUB", Apply::Sub { mboxname, userid })
+        } else {
+            ("APPLY UNSUB", Apply::Unsub { mboxname, userid })
+        };
+        let sent = self.wire.send(what, mailbox, &Command::Apply(command));
+        self.wire.answer(sent).await?.result?;
+        Ok(())
+    }
+
+    /// A user who was deleted here: nothing of what is there is touched that we do not know to be deleted. [CS-LOG-10]
+    async fn do_unuser(&mut self, user: &Text) -> Tried<()> {
+        let sent = self.ask_user(user);
+        self.do_user(user, sent).await
+    }
+}
+
+fn all_of(reasons: &[String]) -> Tried<()> {
+    summary(reasons).map_or(Ok(()), |text| Err(Trouble::Item(text)))
 }

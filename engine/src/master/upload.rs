@@ -4,6 +4,8 @@
 //! most two reads' bytes are held.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use bytes::Bytes;
 use protocol::command::{Apply, Command, FileHead, Reserve, Streaming};
@@ -16,7 +18,7 @@ use super::ask::RecordReader;
 use super::folders::Batch;
 use super::run::{Run, Tried, Trouble};
 use super::wire::Sent;
-use crate::flow::StoreCall;
+use crate::flow::{Port, StoreCall};
 use crate::model::Mailbox;
 use crate::name::Scope;
 use crate::ticket::{Reply, Request, StoreError};
@@ -42,16 +44,27 @@ const COPY_BYTES_MAX: usize = 16 << 10;
 const STAGED_MESSAGES_MAX: u64 = 65_536;
 const STAGED_BYTES_MAX: u64 = 256 << 20;
 
-/// What the replica has staged for this connection.
-#[derive(Default)]
+/// What an item knows of the replica's staging, most of which it shares with the others of the connection.
 pub(super) struct Uploads {
-    staged: BTreeMap<Text, BTreeSet<Guid>>,
+    port: Port<ReplyDecoder>,
+    shared: Arc<Mutex<Staged>>,
+    /// Whose messages to count on: 0 for everybody's, where lines are sent behind unanswered uploads anyway. Cyrus aborts
+    /// at a message that is not there, so there an item counts on its own only, whose answers it has heard.
+    owner: u64,
+    /// Chosen for upload by this item, and not sent yet.
+    claimed: BTreeSet<Guid>,
+    block: Option<Block>,
+    relies: bool,
+}
+
+#[derive(Default)]
+struct Staged {
+    guids: BTreeMap<(u64, Text), BTreeSet<Guid>>,
+    doubts: BTreeMap<u64, u64>,
     messages: u64,
     bytes: u64,
-    block: Option<Block>,
-    doubts: u64,
-    /// A line could not be completed, so nothing can be said any more.
-    pub(super) torn: bool,
+    /// Items between choosing what to upload and the line that needs it.
+    relying: usize,
 }
 
 struct Block {
@@ -59,37 +72,105 @@ struct Block {
     bytes: u64,
 }
 
+impl Staged {
+    fn is_full(&self) -> bool {
+        self.messages >= STAGED_MESSAGES_MAX || self.bytes >= STAGED_BYTES_MAX
+    }
+}
+
 impl Uploads {
+    /// Nothing is staged yet.
+    pub(super) fn new(port: Port<ReplyDecoder>) -> Self {
+        Uploads {
+            port,
+            shared: Arc::default(),
+            owner: 0,
+            claimed: BTreeSet::new(),
+            block: None,
+            relies: false,
+        }
+    }
+
+    /// For another item of the connection; `owner` is 0 where it may count on what the others sent.
+    pub(super) fn for_item(&self, owner: u64) -> Self {
+        Uploads {
+            port: self.port.clone(),
+            shared: Arc::clone(&self.shared),
+            owner,
+            claimed: BTreeSet::new(),
+            block: None,
+            relies: false,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Staged> {
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the replica has it staged on the partition.
     fn has(&self, partition: &Text, guid: &Guid) -> bool {
-        self.staged
-            .get(partition)
+        self.lock()
+            .guids
+            .get(&(self.owner, partition.clone()))
             .is_some_and(|guids| guids.contains(guid))
     }
 
-    fn add(&mut self, partition: &Text, guid: Guid) -> bool {
-        self.staged.entry(partition.clone()).or_default().insert(guid)
+    /// Notes that the replica has it.
+    fn add(&mut self, partition: &Text, guid: Guid) {
+        let key = (self.owner, partition.clone());
+        self.lock().guids.entry(key).or_default().insert(guid);
+    }
+
+    /// Whether it has to be uploaded, which this item then does.
+    fn claim(&mut self, partition: &Text, guid: Guid) -> bool {
+        !self.has(partition, &guid) && self.claimed.insert(guid)
     }
 
     /// Takes nothing for granted any more: an upload failed.
     pub(super) fn doubt(&mut self) {
-        self.staged.clear();
-        self.doubts += 1;
+        let owner = self.owner;
+        let mut staged = self.lock();
+        staged.guids.retain(|(whose, _), _| *whose != owner);
+        *staged.doubts.entry(owner).or_default() += 1;
     }
 
     /// Something wrong is staged, which has to go at the next occasion.
     fn spoil(&mut self) {
-        self.bytes = self.bytes.max(STAGED_BYTES_MAX);
+        let mut staged = self.lock();
+        staged.bytes = staged.bytes.max(STAGED_BYTES_MAX);
     }
 
     /// How often [`Uploads::doubt`] was called.
     pub(super) fn doubts(&self) -> u64 {
-        self.doubts
+        self.lock().doubts.get(&self.owner).copied().unwrap_or(0)
     }
 
     /// Whether the replica should be told to forget.
     pub(super) fn is_full(&self) -> bool {
-        self.messages >= STAGED_MESSAGES_MAX || self.bytes >= STAGED_BYTES_MAX
+        self.lock().is_full()
+    }
+
+    /// Counts a message that was sent.
+    fn sent(&mut self, bytes: u64) {
+        let mut staged = self.lock();
+        staged.messages += 1;
+        staged.bytes += bytes;
+    }
+}
+
+impl Drop for Uploads {
+    fn drop(&mut self) {
+        let mut staged = self.lock();
+        if self.relies {
+            staged.relying -= 1;
+        }
+        if self.owner > 0 {
+            let owner = self.owner;
+            staged.guids.retain(|(whose, _), _| *whose != owner);
+            staged.doubts.remove(&owner);
+        }
+        drop(staged);
+        self.port.moved();
     }
 }
 
@@ -234,6 +315,7 @@ impl Run {
 
     fn end_upload(&mut self, result: Tried<()>, sent: Vec<Sent>) -> Tried<Vec<Sent>> {
         self.close_block();
+        self.uploads.claimed.clear();
         match result {
             Ok(()) => Ok(sent),
             Err(why) => {
@@ -252,6 +334,7 @@ impl Run {
         mut wants: VecDeque<Want>,
         sent: &mut Vec<Sent>,
     ) -> Tried<()> {
+        let _place = self.uploading.take().await;
         let mut reads: VecDeque<Read> = VecDeque::new();
         loop {
             while reads.len() < 2 {
@@ -285,7 +368,7 @@ impl Run {
             .iter()
             .filter(|record| !record.is_expunged() && record.uid > source.above_uid)
         {
-            if self.uploads.add(&source.partition, record.guid) {
+            if self.uploads.claim(&source.partition, record.guid) {
                 wants.push_back(Want {
                     uid: record.uid,
                     guid: record.guid,
@@ -367,7 +450,7 @@ impl Run {
             } else {
                 self.port.send_bytes(bytes);
             }
-            self.end_file(&want).await?;
+            self.end_file(&source.partition, &want).await?;
         }
         for want in left.rev() {
             wants.push_front(want);
@@ -409,7 +492,7 @@ impl Run {
                 Err(error) => return self.give_up_file(&want, offset, error.into()).await,
             };
         }
-        self.end_file(&want).await?;
+        self.end_file(&source.partition, &want).await?;
         if hash.is_some_and(|hash| Guid::from_bytes(hash.finalize().into()) != want.guid) {
             self.uploads.spoil();
             return Err(altered(source, &want));
@@ -458,11 +541,12 @@ impl Run {
             self.close_block();
         }
         if self.uploads.block.is_none() {
+            let turn = self.wire.line().await;
             self.wire.bound(self.config.pipeline_bytes_max).await?;
             self.check_stop()?;
             sent.push(
                 self.wire
-                    .begin("APPLY MESSAGE", &source.name, &Streaming::Message),
+                    .begin(turn, "APPLY MESSAGE", &source.name, &Streaming::Message),
             );
             self.uploads.block = Some(Block { files: 0, bytes: 0 });
         }
@@ -476,13 +560,13 @@ impl Run {
         Ok(())
     }
 
-    async fn end_file(&mut self, want: &Want) -> Tried<()> {
+    async fn end_file(&mut self, partition: &Text, want: &Want) -> Tried<()> {
         if let Some(block) = &mut self.uploads.block {
             block.files += 1;
             block.bytes += want.size;
         }
-        self.uploads.messages += 1;
-        self.uploads.bytes += want.size;
+        self.uploads.sent(want.size);
+        self.uploads.add(partition, want.guid);
         self.count(|progress| {
             progress.messages_sent += 1;
             progress.message_bytes_sent += want.size;
@@ -493,19 +577,57 @@ impl Run {
 
     fn close_block(&mut self) {
         if self.uploads.block.take().is_some() {
-            self.port.encode(|encoder| encoder.end());
+            self.wire.end();
         }
     }
 
-    /// Lets the replica forget what is staged once it is much; only behind the lines that needed it.
-    pub(super) fn restart_when_full(&mut self) {
-        if self.uploads.is_full() {
-            let sent = self.wire.send("RESTART", &Text::EMPTY, &Command::Restart);
-            self.wire.forget(sent);
-            self.uploads.messages = 0;
-            self.uploads.bytes = 0;
-            self.uploads.staged.clear();
+    /// Counts on what is staged from here on, until [`Run::restart_when_full`]; waits while the replica is to forget it.
+    pub(super) async fn rely(&mut self) {
+        if self.uploads.relies {
+            return;
         }
+        std::future::poll_fn(|_| {
+            let (is_full, relying) = {
+                let staged = self.uploads.lock();
+                (staged.is_full(), staged.relying)
+            };
+            if is_full && relying > 0 {
+                return Poll::Pending;
+            }
+            if is_full {
+                self.restart();
+            }
+            self.uploads.lock().relying += 1;
+            Poll::Ready(())
+        })
+        .await;
+        self.uploads.relies = true;
+    }
+
+    /// Counts on nothing staged any more, and lets the replica forget it once it is much and nobody else does; only
+    /// behind the lines that needed it.
+    pub(super) fn restart_when_full(&mut self) {
+        let is_free = {
+            let mut staged = self.uploads.lock();
+            if self.uploads.relies {
+                staged.relying -= 1;
+            }
+            staged.relying == 0 && staged.is_full()
+        };
+        self.uploads.relies = false;
+        if is_free {
+            self.restart();
+        }
+        self.port.moved();
+    }
+
+    fn restart(&mut self) {
+        let sent = self.wire.send("RESTART", &Text::EMPTY, &Command::Restart);
+        self.wire.forget(sent);
+        let mut staged = self.uploads.lock();
+        staged.messages = 0;
+        staged.bytes = 0;
+        staged.guids.clear();
     }
 
     /// The bytes of one small message of ours; `None` when it is lost.

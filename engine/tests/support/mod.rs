@@ -216,7 +216,7 @@ pub fn kind(request: &Request) -> &'static str {
         Request::ReadMessage { .. } => "ReadMessage",
         Request::ReadMessages { .. } => "ReadMessages",
         Request::BeginRead { .. } => "BeginRead",
-        Request::EndRead => "EndRead",
+        Request::EndRead { .. } => "EndRead",
         Request::Reserve { .. } => "Reserve",
         Request::Stage(_) => "Stage",
         Request::ForgetStaged => "ForgetStaged",

@@ -39,7 +39,7 @@ impl MemoryStore {
             store: self.clone(),
             staging: Staging::new(0, None),
             write: None,
-            read: None,
+            reads: BTreeMap::new(),
         }
     }
 
@@ -69,7 +69,7 @@ pub struct MemorySession {
     store: MemoryStore,
     staging: Staging,
     write: Option<WriteTransaction>,
-    read: Option<(Scope, Arc<ScopeData>)>,
+    reads: BTreeMap<Scope, Arc<ScopeData>>,
 }
 
 struct WriteTransaction {
@@ -115,8 +115,8 @@ impl Session for MemorySession {
                 bytes_max,
             } => self.read_messages(&scope, &guids, bytes_max),
             Request::BeginRead { scope } => self.begin_read(scope),
-            Request::EndRead => {
-                self.read = None;
+            Request::EndRead { scope } => {
+                self.reads.remove(&scope);
                 Ok(Reply::Done)
             }
             Request::Reserve { mailboxes, guids, .. } => Ok(Reply::Missing(self.reserve(&mailboxes, guids))),
@@ -148,9 +148,9 @@ impl MemorySession {
         if let Some(write) = self.write.as_ref().filter(|write| write.scope == *scope) {
             return Arc::clone(&write.data);
         }
-        match &self.read {
-            Some((held, data)) if held == scope => Arc::clone(data),
-            _ => self.store.committed(scope),
+        match self.reads.get(scope) {
+            Some(data) => Arc::clone(data),
+            None => self.store.committed(scope),
         }
     }
 
@@ -271,14 +271,14 @@ impl MemorySession {
     }
 
     fn begin_read(&mut self, scope: Scope) -> Result<Reply, StoreError> {
-        if self.read.is_some() {
+        if self.reads.contains_key(&scope) {
             return Err(words::misuse(words::READ_WITHIN_READ));
         }
         if self.write.as_ref().is_some_and(|write| write.scope == scope) {
             return Err(words::misuse(words::READ_WITHIN_WRITE));
         }
         let data = self.store.committed(&scope);
-        self.read = Some((scope, data));
+        self.reads.insert(scope, data);
         Ok(Reply::Done)
     }
 
@@ -305,7 +305,7 @@ impl MemorySession {
         if self.write.is_some() {
             return Err(words::misuse(words::BEGIN_WITHIN_WRITE));
         }
-        if self.read.as_ref().is_some_and(|(held, _)| *held == scope) {
+        if self.reads.contains_key(&scope) {
             return Err(words::misuse(words::BEGIN_WITHIN_READ));
         }
         if !self.store.lock().writing.insert(scope.clone()) {
@@ -406,11 +406,7 @@ impl MemorySession {
             return Err(words::misuse(words::MOVE_WITHIN));
         }
         let target = Scope::of(&to.name);
-        if self
-            .read
-            .as_ref()
-            .is_some_and(|(held, _)| *held == target || *held == from.scope)
-        {
+        if self.reads.contains_key(&target) || self.reads.contains_key(&from.scope) {
             return Err(words::misuse(words::BEGIN_WITHIN_READ));
         }
         self.store.committed(&from.scope).records(&from.uniqueid)?;

@@ -1,6 +1,6 @@
 //! One connection's requests, answered from the databases.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,7 +23,8 @@ pub struct SqliteSession {
     pool: Pool,
     staging: Staging,
     write: Option<WriteTransaction>,
-    read: Option<ReadTransaction>,
+    /// Scopes whose state is held; `None` where there was no database when the read began.
+    reads: BTreeMap<Scope, Option<Database>>,
 }
 
 struct WriteTransaction {
@@ -32,12 +33,6 @@ struct WriteTransaction {
     failed: bool,
     /// Mailboxes that the scope did not have before.
     created: Vec<Text>,
-}
-
-struct ReadTransaction {
-    scope: Scope,
-    /// `None` when there was no database when the read began.
-    database: Option<Database>,
 }
 
 impl Session for SqliteSession {
@@ -88,7 +83,7 @@ impl Session for SqliteSession {
                 bytes_max,
             } => self.read_messages(&scope, &guids, bytes_max),
             Request::BeginRead { scope } => self.begin_read(scope),
-            Request::EndRead => self.end_read(),
+            Request::EndRead { scope } => self.end_read(&scope),
             Request::Reserve { mailboxes, guids, .. } => self.reserve(&mailboxes, guids).map(Reply::Missing),
             Request::Stage(parts) => Ok(Reply::Staged {
                 refused: self.staging.stage(parts)?,
@@ -116,7 +111,7 @@ impl SqliteSession {
             staging: Staging::new(store.options.staging_bytes, Some(store.dir.clone())),
             store,
             write: None,
-            read: None,
+            reads: BTreeMap::new(),
         }
     }
 
@@ -126,12 +121,10 @@ impl SqliteSession {
         scope: &Scope,
         work: impl FnOnce(&mut Database) -> Outcome<T>,
     ) -> Result<Option<T>, StoreError> {
-        let held = match (&mut self.write, &mut self.read) {
+        let held = match (&mut self.write, self.reads.get_mut(scope)) {
             (Some(write), _) if write.database.scope == *scope => Some(&mut write.database),
-            (_, Some(read)) if read.scope == *scope => match read.database.as_mut() {
-                None => return Ok(None),
-                found => found,
-            },
+            (_, Some(None)) => return Ok(None),
+            (_, Some(Some(database))) => Some(database),
             _ => None,
         };
         match held {
@@ -276,7 +269,7 @@ impl SqliteSession {
 
     fn read_messages(&mut self, scope: &Scope, guids: &[Guid], bytes_max: u32) -> Result<Reply, StoreError> {
         // One read transaction for all of them: taking SQLite's lock for each costs as much as reading a small message.
-        let is_open = self.read.is_some()
+        let is_open = self.reads.contains_key(scope)
             || self
                 .write
                 .as_ref()
@@ -286,7 +279,7 @@ impl SqliteSession {
         }
         self.begin_read(scope.clone())?;
         let messages = self.read_until(scope, guids, bytes_max);
-        self.end_read()?;
+        self.end_read(scope)?;
         messages.map(Reply::Messages)
     }
 
@@ -321,7 +314,7 @@ impl SqliteSession {
     }
 
     fn begin_read(&mut self, scope: Scope) -> Result<Reply, StoreError> {
-        if self.read.is_some() {
+        if self.reads.contains_key(&scope) {
             return Err(words::misuse(words::READ_WITHIN_READ));
         }
         if self
@@ -335,16 +328,12 @@ impl SqliteSession {
         if let Some(database) = &database {
             database.begin_read().map_err(|failure| database.fail(failure))?;
         }
-        self.read = Some(ReadTransaction { scope, database });
+        self.reads.insert(scope, database);
         Ok(Reply::Done)
     }
 
-    fn end_read(&mut self) -> Result<Reply, StoreError> {
-        if let Some(ReadTransaction {
-            database: Some(mut database),
-            ..
-        }) = self.read.take()
-        {
+    fn end_read(&mut self, scope: &Scope) -> Result<Reply, StoreError> {
+        if let Some(Some(mut database)) = self.reads.remove(scope) {
             database.rollback().map_err(|failure| database.fail(failure))?;
             self.pool.put(database);
         }
@@ -382,7 +371,7 @@ impl SqliteSession {
         if self.write.is_some() {
             return Err(words::misuse(words::BEGIN_WITHIN_WRITE));
         }
-        if self.read.as_ref().is_some_and(|read| read.scope == *scope) {
+        if self.reads.contains_key(scope) {
             return Err(words::misuse(words::BEGIN_WITHIN_READ));
         }
         let database = self.open_for_write(scope)?;
@@ -549,11 +538,7 @@ impl SqliteSession {
             return Err(words::misuse(words::MOVE_WITHIN));
         }
         let target = Scope::of(&to.name);
-        if self
-            .read
-            .as_ref()
-            .is_some_and(|read| read.scope == target || read.scope == from.scope)
-        {
+        if self.reads.contains_key(&target) || self.reads.contains_key(&from.scope) {
             return Err(words::misuse(words::BEGIN_WITHIN_READ));
         }
         // Asked for first, so that a wish for nothing makes no database.

@@ -127,7 +127,24 @@ pub fn a_held_read_does_not_move(bench: &Bench) {
     assert_eq!(reader.names(Select::User(text("joe"))), ["user.joe"]);
     // Writing elsewhere goes on meanwhile.
     reader.transact(user("joe"), vec![put_mailbox("user.joe.b", "u4")]);
-    reader.done(Request::EndRead);
+    // And another scope can be held beside the first.
+    reader.done(Request::BeginRead { scope: user("joe") });
+    writer.transact(user("joe"), vec![put_mailbox("user.joe.c", "u6")]);
+    assert_eq!(
+        reader.names(Select::User(text("joe"))),
+        ["user.joe", "user.joe.b"]
+    );
+    assert_eq!(reader.names(Select::User(text("jane"))), ["user.jane"]);
+    reader.done(Request::EndRead { scope: user("jane") });
+    assert_eq!(
+        reader.names(Select::User(text("joe"))),
+        ["user.joe", "user.joe.b"]
+    );
+    reader.done(Request::EndRead { scope: user("joe") });
+    assert_eq!(
+        reader.names(Select::User(text("joe"))),
+        ["user.joe", "user.joe.b", "user.joe.c"]
+    );
     assert_eq!(
         reader.names(Select::User(text("jane"))),
         ["user.jane", "user.jane.a"]
@@ -136,8 +153,8 @@ pub fn a_held_read_does_not_move(bench: &Bench) {
     reader.done(Request::BeginRead { scope: user("new") });
     writer.transact(user("new"), vec![put_mailbox("user.new", "u5")]);
     assert_eq!(reader.names(Select::User(text("new"))), Vec::<String>::new());
-    reader.done(Request::EndRead);
-    reader.done(Request::EndRead);
+    reader.done(Request::EndRead { scope: user("new") });
+    reader.done(Request::EndRead { scope: user("new") });
     assert_eq!(reader.names(Select::User(text("new"))), ["user.new"]);
 }
 
@@ -182,7 +199,7 @@ pub fn requests_out_of_order(bench: &Bench) {
         assert!(matches!(client.ask(request), Err(StoreError::Misuse { .. })));
     }
     client.done(Request::Rollback);
-    client.done(Request::EndRead);
+    client.done(Request::EndRead { scope: user("jane") });
     client.begin(user("jane"));
     for request in [
         Request::Begin { scope: user("joe") },
@@ -194,7 +211,7 @@ pub fn requests_out_of_order(bench: &Bench) {
     client.done(Request::BeginRead { scope: user("jane") });
     for request in [
         Request::Begin { scope: user("jane") },
-        Request::BeginRead { scope: user("joe") },
+        Request::BeginRead { scope: user("jane") },
     ] {
         assert!(matches!(client.ask(request), Err(StoreError::Misuse { .. })));
     }

@@ -23,7 +23,7 @@ pub(super) async fn run(conn: &mut Conn, fetch: Fetch) -> Result<(), Fail> {
     let scope = Scope::of(&name);
     conn.begin_read(&scope).await?;
     let outcome = within(conn, &scope, &name, &uniqueid, partition, guid, uid).await;
-    conn.end_read().await;
+    conn.end_read(&scope).await;
     outcome
 }
 

@@ -49,7 +49,7 @@ pub(super) async fn full(conn: &mut Conn, name: Option<Text>) -> Result<(), Fail
     let scope = Scope::of(&name);
     conn.begin_read(&scope).await?;
     let outcome = full_within(conn, &name).await;
-    conn.end_read().await;
+    conn.end_read(&scope).await;
     outcome
 }
 

@@ -43,8 +43,8 @@ impl Conn {
     }
 
     /// Lets the held state go. Nothing hangs on the answer: the reads are done.
-    async fn end_read(&self) {
-        let _ = self.port.store(Request::EndRead).await;
+    async fn end_read(&self, scope: &Scope) {
+        let _ = self.port.store(Request::EndRead { scope: scope.clone() }).await;
     }
 
     /// Whether this peer is shown the mailbox: `#sieve` ones only when it asked for them. [CS-GET-17]

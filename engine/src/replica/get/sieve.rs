@@ -84,7 +84,7 @@ pub(super) async fn fetch(conn: &mut Conn, userid: Option<Text>, filename: Optio
     let filename = filename.ok_or_else(|| Fail::missing("FILENAME"))?;
     conn.begin_read(&Scope::User(user.clone())).await?;
     let outcome = fetch_within(conn, &user, &filename).await;
-    conn.end_read().await;
+    conn.end_read(&Scope::User(user.clone())).await;
     outcome
 }
 

@@ -22,7 +22,7 @@ pub(super) async fn user(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail
     let scope = Scope::User(user.clone());
     conn.begin_read(&scope).await?;
     let outcome = user_within(conn, &user, &scope).await;
-    conn.end_read().await;
+    conn.end_read(&scope).await;
     outcome
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn meta(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail
     }
     conn.begin_read(&Scope::User(user.clone())).await?;
     let outcome = meta_within(conn, &user).await;
-    conn.end_read().await;
+    conn.end_read(&Scope::User(user.clone())).await;
     outcome
 }
 
