@@ -36,3 +36,29 @@ pub fn flag(cyrus: &Cyrus, user: &str, count: u64, of: u64) -> Result<()> {
     imap.store(&set.join(","), "+FLAGS.SILENT", "(\\Flagged)")?;
     Ok(())
 }
+
+/// Makes a user with an INBOX and so many folders that the administrator may write to.
+pub fn make_user(cyrus: &Cyrus, user: &str, folders: usize) -> Result<()> {
+    let mut admin = cyrus.imap(conformance::cyrus::ADMIN)?;
+    let inbox = format!("user/{user}");
+    admin.create(&inbox)?;
+    admin.set_acl(&inbox, conformance::cyrus::ADMIN, "lrswipkxtecda")?;
+    for n in 1..=folders {
+        admin.create(&format!("{inbox}/f{n:05}"))?;
+    }
+    Ok(())
+}
+
+/// Appends one generated message to each of a user's mailboxes, the administrator being the writer.
+pub fn append_to_each(cyrus: &Cyrus, user: &str, folders: usize, series: u64) -> Result<()> {
+    let mut admin = cyrus.imap(conformance::cyrus::ADMIN)?;
+    for n in 0..=folders {
+        let name = match n {
+            0 => format!("user/{user}"),
+            _ => format!("user/{user}/f{n:05}"),
+        };
+        let bytes = mail::message(series, n as u64, Sizes::Tiny);
+        admin.append(&name, "()", "02-Nov-2026 10:00:00 +0000", &bytes)?;
+    }
+    Ok(())
+}

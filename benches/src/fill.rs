@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use engine::flow::Now;
 use engine::local::{self, Incoming, MailboxEdit, Moment, NewMailbox};
 use engine::name::Scope;
-use engine::ticket::{Reply, Request, Select, Session, StagePart, UidSelect};
+use engine::ticket::{Change, Reply, Request, Select, Session, StagePart, UidSelect};
 use protocol::{Flags, Guid, SystemFlags, Text};
 use sha1::{Digest, Sha1};
 
@@ -128,6 +128,72 @@ pub fn flag(session: &mut dyn Session, user: &str, count: u32) -> Result<()> {
         edit.set_flags(record, flags)?;
     }
     commit(session, edit)
+}
+
+/// Makes a user with an INBOX and so many folders, `user` and numbers being their names; one transaction.
+pub fn make_user(session: &mut dyn Session, user: &str, folders: usize) -> Result<()> {
+    let scope = Scope::User(Text::from(user));
+    run(session, Request::Begin { scope })?;
+    let inbox = engine::name::inbox_of(user.as_bytes());
+    let mut made = Vec::new();
+    for n in 0..=folders {
+        let mut name = inbox.as_bytes().to_vec();
+        if n > 0 {
+            name.extend_from_slice(format!(".f{n:05}").as_bytes());
+        }
+        let guid: [u8; 20] = Sha1::digest(&name).into();
+        let uniqueid = Text::from(
+            guid[..12]
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect::<String>(),
+        );
+        let new = NewMailbox {
+            name: Text::from(name),
+            uniqueid,
+            partition: Text::from("default"),
+            acl: None,
+        };
+        made.push(local::create(Moment::behind(Now(DATE), &made, &[]), &made, new)?);
+    }
+    let changes = made
+        .into_iter()
+        .map(|mailbox| Change::PutMailbox(Box::new(mailbox)))
+        .collect();
+    run(session, Request::Write(changes))?;
+    run(session, Request::Commit)?;
+    Ok(())
+}
+
+/// Appends one generated message to each of a user's mailboxes; one transaction.
+pub fn append_to_each(session: &mut dyn Session, user: &str, series: u64) -> Result<()> {
+    let scope = Scope::User(Text::from(user));
+    run(session, Request::Begin { scope })?;
+    let Reply::Mailboxes(mailboxes) = run(session, Request::Mailboxes(Select::User(Text::from(user))))?
+    else {
+        bail!("the store answered something else");
+    };
+    let moment = Moment::behind(Now(DATE), &mailboxes, &[]);
+    for (n, mailbox) in mailboxes.into_iter().enumerate() {
+        let bytes = mail::message(series, n as u64, Sizes::Tiny);
+        let (guid, size) = (Guid::from_bytes(Sha1::digest(&bytes).into()), bytes.len() as u64);
+        let partition = mailbox.partition.clone();
+        let open = StagePart::Open {
+            partition,
+            guid,
+            size,
+        };
+        run(
+            session,
+            Request::Stage(vec![open, StagePart::Data(bytes.into()), StagePart::Close]),
+        )?;
+        let mut edit = MailboxEdit::begin(moment, mailbox)?;
+        edit.append(incoming(guid, size))?;
+        run(session, Request::Write(edit.finish()))?;
+    }
+    run(session, Request::Commit)?;
+    run(session, Request::ForgetStaged)?;
+    Ok(())
 }
 
 fn run(session: &mut dyn Session, request: Request) -> Result<Reply> {

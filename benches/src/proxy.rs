@@ -1,10 +1,12 @@
-//! A proxy that counts what passes: bytes each way, and how often the direction turned.
+//! A proxy that counts what passes: bytes each way, and how often the direction turned. It can hold back what passes
+//! for a time, as a long way does, without narrowing it.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -36,6 +38,11 @@ struct Counters {
 impl Proxy {
     /// Listens on a free loopback port.
     pub fn start(target: String) -> Result<Proxy> {
+        Proxy::start_far(target, Duration::ZERO)
+    }
+
+    /// The same at a distance: everything arrives `each_way` later, however much it is.
+    pub fn start_far(target: String, each_way: Duration) -> Result<Proxy> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?.to_string();
         let counters = Arc::new(Counters::default());
@@ -43,7 +50,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 if let Ok(server) = TcpStream::connect(&target) {
-                    relay(client, server, &shared);
+                    relay(client, server, each_way, &shared);
                 }
             }
         });
@@ -65,14 +72,14 @@ impl Proxy {
     }
 }
 
-fn relay(client: TcpStream, server: TcpStream, counters: &Arc<Counters>) {
+fn relay(client: TcpStream, server: TcpStream, each_way: Duration, counters: &Arc<Counters>) {
     let (Ok(client2), Ok(server2)) = (client.try_clone(), server.try_clone()) else {
         return;
     };
     let up = Arc::clone(counters);
     let down = Arc::clone(counters);
     thread::spawn(move || {
-        copy(client, server, |n| {
+        copy(client, server, each_way, |n| {
             up.up.fetch_add(n, Ordering::SeqCst);
             let mut server_spoke = up
                 .server_spoke_last
@@ -84,7 +91,7 @@ fn relay(client: TcpStream, server: TcpStream, counters: &Arc<Counters>) {
         });
     });
     thread::spawn(move || {
-        copy(server2, client2, |n| {
+        copy(server2, client2, each_way, |n| {
             down.down.fetch_add(n, Ordering::SeqCst);
             *down
                 .server_spoke_last
@@ -94,15 +101,30 @@ fn relay(client: TcpStream, server: TcpStream, counters: &Arc<Counters>) {
     });
 }
 
-fn copy(mut from: TcpStream, mut to: TcpStream, count: impl Fn(u64)) {
+fn copy(mut from: TcpStream, mut to: TcpStream, each_way: Duration, count: impl Fn(u64)) {
     // Small packets must not wait for each other, or the proxy would be what is measured.
     let _ = to.set_nodelay(true);
+    let (under_way, arriving) = mpsc::channel::<(Instant, Vec<u8>)>();
+    let far = thread::spawn(move || {
+        for (due, bytes) in arriving {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
     let mut buffer = vec![0; 256 * 1024];
     while let Ok(n) = from.read(&mut buffer) {
         count(n as u64);
-        if n == 0 || to.write_all(&buffer[..n]).is_err() {
+        if n == 0
+            || under_way
+                .send((Instant::now() + each_way, buffer[..n].to_vec()))
+                .is_err()
+        {
             break;
         }
     }
-    let _ = to.shutdown(Shutdown::Write);
+    drop(under_way);
+    let _ = far.join();
 }
