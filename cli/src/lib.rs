@@ -17,7 +17,7 @@ pub mod open;
 pub mod output;
 pub mod passwd;
 pub mod table;
-pub mod utf7;
+pub use protocol::utf7;
 pub mod verify;
 
 use access::Access;

@@ -18,6 +18,7 @@ pub mod record;
 pub mod response;
 pub mod synclog;
 pub mod text;
+pub mod utf7;
 
 pub use fault::{Fault, Malformed, Verb};
 pub use flags::{Flags, SystemFlags};
