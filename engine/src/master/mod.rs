@@ -157,6 +157,8 @@ pub struct Progress {
     pub items_total: u64,
     /// Of these done, failed ones included.
     pub items_done: u64,
+    /// Whether the replica has let us in, and work can begin.
+    pub ready: bool,
     /// Mailboxes compared.
     pub mailboxes: u64,
     /// Mailboxes that were sent because they differed.
@@ -297,6 +299,11 @@ impl Master {
     pub fn keep_alive(&mut self, now: Now) {
         self.machine.tell(now);
         self.board.keep_alive();
+    }
+
+    /// Whether the replica has let us in: connected, logged in, all negotiated.
+    pub fn is_ready(&self) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).ready
     }
 
     /// The notices since the last call, which are no longer among the counters then.

@@ -213,6 +213,7 @@ impl Run {
         }
         connect::compress(&self.port, &self.peer, &self.config).await?;
         self.negotiate().await?;
+        self.count(|progress| progress.ready = true);
         self.do_job().await
     }
 }

@@ -22,9 +22,11 @@ pub const CHANNEL_KEYS: [&str; 9] = [
 ];
 
 /// Keys whose form for a channel mailtwin knows and Cyrus does not.
-pub const OWN_CHANNEL_KEYS: [&str; 15] = [
+pub const OWN_CHANNEL_KEYS: [&str; 17] = [
     "mailtwin_metrics_listen",
     "mailtwin_quarantine_after",
+    "mailtwin_quarantine_retry",
+    "mailtwin_quarantine_wait",
     "mailtwin_retry_maxwait",
     "mailtwin_retry_wait",
     "mailtwin_tls",

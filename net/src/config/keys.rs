@@ -25,7 +25,7 @@ const CYRUS_ENDINGS: [&str; 6] = [
 ];
 
 /// Keys that belong to mailtwin alone; sorted.
-pub(super) const OWN_KEYS: [&str; 23] = [
+pub(super) const OWN_KEYS: [&str; 25] = [
     "mailtwin_allow_plaintext",
     "mailtwin_compress",
     "mailtwin_connections",
@@ -35,6 +35,8 @@ pub(super) const OWN_KEYS: [&str; 23] = [
     "mailtwin_metrics_listen",
     "mailtwin_pidfile",
     "mailtwin_quarantine_after",
+    "mailtwin_quarantine_retry",
+    "mailtwin_quarantine_wait",
     "mailtwin_retry_maxwait",
     "mailtwin_retry_wait",
     "mailtwin_sessions",

@@ -1,11 +1,11 @@
 //! Keys of the rolling daemon.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lookup::{Lookup, count_to};
 use super::{ConfigError, parse_duration};
-use crate::address::{AddressError, ListenAddress};
 
 /// Most connections of one channel.
 const WORKERS_MAX: usize = 64;
@@ -26,13 +26,17 @@ pub struct RollingKeys {
     pub workers: usize,
     /// `mailtwin_retry_wait`, by channel: pause before a refused entry is tried again, doubled each time; 5 seconds.
     pub retry_wait: Duration,
-    /// `mailtwin_retry_maxwait`, by channel: longest such pause; 10 minutes, at least `mailtwin_retry_wait`.
+    /// `mailtwin_retry_maxwait`, by channel: longest such pause; 15 minutes, at least `mailtwin_retry_wait`.
     pub retry_maxwait: Duration,
-    /// `mailtwin_quarantine_after`, by channel: refusals after which an entry is put aside for the operator; 10, at most
-    /// 1,000.
+    /// `mailtwin_quarantine_after`, by channel: refusals after which an entry is put aside, so that it is tried seldom and
+    /// listed in the status; 6, at most 1,000.
     pub quarantine_after: usize,
+    /// `mailtwin_quarantine_wait`, by channel: how long an entry must have failed before it is put aside; 5 minutes.
+    pub quarantine_wait: Duration,
+    /// `mailtwin_quarantine_retry`, by channel: pause between tries of an entry that was put aside; 1 hour.
+    pub quarantine_retry: Duration,
     /// `mailtwin_metrics_listen`, by channel: where the daemon serves metrics and its status page; nowhere.
-    pub metrics_listen: Vec<ListenAddress>,
+    pub metrics_listen: Vec<SocketAddr>,
     /// `mailtwin_wake`: whether the daemon is told of changes by the system at once, beside looking every
     /// `sync_repeat_interval`; yes.
     pub wake: bool,
@@ -52,10 +56,12 @@ impl RollingKeys {
                 .parsed("mailtwin_workers", count_to(WORKERS_MAX))?
                 .unwrap_or(4),
             retry_wait,
-            retry_maxwait: lookup.duration("mailtwin_retry_maxwait", 600)?.max(retry_wait),
+            retry_maxwait: lookup.duration("mailtwin_retry_maxwait", 900)?.max(retry_wait),
             quarantine_after: lookup
                 .parsed("mailtwin_quarantine_after", count_to(QUARANTINE_AFTER_MAX))?
-                .unwrap_or(10),
+                .unwrap_or(6),
+            quarantine_wait: lookup.duration("mailtwin_quarantine_wait", 300)?,
+            quarantine_retry: lookup.duration("mailtwin_quarantine_retry", 3600)?,
             metrics_listen: lookup
                 .parsed("mailtwin_metrics_listen", addresses)?
                 .unwrap_or_default(),
@@ -70,6 +76,7 @@ fn limit(text: &str) -> Result<Option<Duration>, super::ValueError> {
     Ok((!found.is_zero() && !text.starts_with('-')).then_some(found))
 }
 
-fn addresses(text: &str) -> Result<Vec<ListenAddress>, AddressError> {
-    text.split_ascii_whitespace().map(ListenAddress::parse).collect()
+fn addresses(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
+    let read = |word: &str| word.parse().map_err(|_| "write ADDRESS:PORT or [IPV6]:PORT");
+    text.split_ascii_whitespace().map(read).collect()
 }

@@ -310,7 +310,7 @@ fn keys_of_the_daemon() {
     let keys = channel("", None).expect("loads").rolling;
     assert_eq!(keys.repeat_interval.as_secs(), 1);
     assert_eq!(keys.reconnect_maxwait.map(|wait| wait.as_secs()), Some(1200));
-    assert_eq!((keys.workers, keys.quarantine_after), (4, 10));
+    assert_eq!((keys.workers, keys.quarantine_after), (4, 6));
     assert!(keys.metrics_listen.is_empty() && keys.wake);
     for (text, seconds) in [("30", Some(30)), ("0", None), ("-1", None), ("2h", Some(7200))] {
         let keys = channel(&format!("sync_reconnect_maxwait: {text}\n"), None).expect("loads");
