@@ -1,9 +1,9 @@
 //! Typed questions to a store session.
 
 use bytes::Bytes;
-use engine::model::{Mailbox, MailboxKey, QuotaLimits, Tombstone, UserMeta};
+use engine::model::{Mailbox, MailboxKey, QuotaLimits, ServerAnnotation, Tombstone, UserMeta};
 use engine::name::Scope;
-use engine::ticket::{Change, Reply, Request, Select, Session, StagePart, StoreError, UidSelect};
+use engine::ticket::{Change, Expired, Reply, Request, Select, Session, StagePart, StoreError, UidSelect};
 use protocol::{Guid, Record, Text};
 
 use crate::failure::{Exit, Failure, Result};
@@ -78,6 +78,33 @@ impl Access {
             Reply::Quotas(quotas) => Ok(quotas),
             other => Err(out_of_step(&other)),
         }
+    }
+
+    /// Annotations of the server.
+    pub fn server_annotations(&mut self) -> Result<Vec<ServerAnnotation>> {
+        match self.ask(Request::ServerAnnotations)? {
+            Reply::ServerAnnotations(annotations) => Ok(annotations),
+            other => Err(out_of_step(&other)),
+        }
+    }
+
+    /// Drops what was deleted before this time, seconds since the epoch; with `dry_run` only finds out.
+    pub fn expire(&mut self, scope: Scope, before: i64, dry_run: bool) -> Result<Expired> {
+        self.ask(Request::Begin { scope })?;
+        let expired = match self.ask(Request::Expire { before }) {
+            Ok(Reply::Expired(expired)) => Ok(expired),
+            Ok(other) => Err(out_of_step(&other)),
+            Err(error) => Err(error.into()),
+        };
+        let end = if dry_run || expired.is_err() {
+            Request::Rollback
+        } else {
+            Request::Commit
+        };
+        let ended = self.ask(end);
+        let expired = expired?;
+        ended?;
+        Ok(expired)
     }
 
     /// One record, if there is one.

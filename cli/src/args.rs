@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::change::args::ChangeCommand;
+
 /// What an operator can do with a mailtwin store: look, verify, bring mail in and out.
 ///
 /// Exit codes: 0 done; 1 verify found damage, or the demo's twins differ; 2 wrong command line; 65 mail that cannot be
@@ -64,6 +66,9 @@ pub enum Command {
     /// the UIDs; the file subscriptions names the subscribed mailboxes. Import reads all of them, UIDs for their order
     /// only. Deleted mailboxes are left out.
     Export(ExportArgs),
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a flattened list has no words of its own")]
+    Change(ChangeCommand),
     /// Compares users here and on a replica, record by record, by asking only; neither side is changed.
     ///
     /// Prints a line a mailbox, then how they differ. Exit codes: 0 equal; 1 something differs; 66 a user is on neither side

@@ -4,6 +4,7 @@
 pub mod access;
 pub mod args;
 pub mod cat;
+pub mod change;
 pub mod compare;
 pub mod compare_remote;
 pub mod demo;
@@ -51,15 +52,11 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         }
         Command::Import(args) => {
             let opened = open::open(&arguments.config, false)?;
-            import::run(
-                &mut Access::new(opened.store.session()),
-                args,
-                &opened.partition,
-                open::now,
-            )
+            import::run(&mut opened.changing(), args, &opened.partition, open::now)
         }
         Command::Export(args) => export::run(&mut Access::new(look()?.store.session()), args),
         Command::Compare(args) => compare_remote::run(&arguments.config, args),
+        Command::Change(command) => change::run(&arguments.config, command),
         Command::Demo(args) => demo::run(args, &mut std::io::stdout().lock()),
         Command::Passwd { user } => {
             let opened = open::open(&arguments.config, false)?;

@@ -8,6 +8,9 @@ use net::config::{Service, Settings};
 use protocol::Text;
 use store::sqlite::{Options, SqliteStore};
 
+use synclog::{LogConfig, LoggingSession, Writer};
+
+use crate::access::Access;
 use crate::failure::{Exit, Failure, Result};
 use crate::output;
 
@@ -24,6 +27,21 @@ pub struct Opened {
     pub admins: Vec<String>,
     /// The store's folder.
     pub dir: PathBuf,
+    /// Where changes are logged for replication; `None` when they are not.
+    log: Option<Writer>,
+}
+
+impl Opened {
+    /// A session whose changes are logged for replication, where the configuration says so.
+    pub fn changing(&self) -> Access {
+        Access::new(LoggingSession::new(self.store.session(), self.log.clone()))
+    }
+}
+
+/// Opens the store for changes; it has to be there already.
+pub fn open_existing(config: &Path) -> Result<Opened> {
+    drop(open(config, true)?);
+    open(config, false)
 }
 
 /// Opens the store that the configuration names. To look at it (`read_only`) it has to be there already.
@@ -46,10 +64,33 @@ pub fn open(config: &Path, read_only: bool) -> Result<Opened> {
     };
     Ok(Opened {
         store: SqliteStore::open(&settings.store, options)?,
-        partition: Text::from(settings.default_partition.unwrap_or_else(|| PARTITION.to_owned())),
+        partition: Text::from(
+            settings
+                .default_partition
+                .clone()
+                .unwrap_or_else(|| PARTITION.to_owned()),
+        ),
+        log: log_config(&settings)
+            .for_changes()
+            .map_err(|error| Failure::new(Exit::Config, error.to_string()))?,
         admins: settings.admins,
         dir: settings.store,
     })
+}
+
+/// What the configuration says about logs, in the words of the crate that writes them.
+pub fn log_config(settings: &Settings) -> LogConfig {
+    let words = |channels: &[Option<String>]| {
+        let word = |channel: &Option<String>| channel.clone().unwrap_or_default();
+        channels.iter().map(word).collect()
+    };
+    LogConfig {
+        sync_dir: settings.sync_dir.clone(),
+        enabled: settings.log.enabled,
+        channels: words(&settings.log.channels),
+        chain: settings.log.chain,
+        unsuppressable: words(&settings.log.unsuppressable),
+    }
 }
 
 /// The time.

@@ -91,6 +91,10 @@ pub enum Request {
     Write(Vec<Change>),
     /// Makes the transaction durable; the answer comes after the bytes are on the disk. Answer: [`Reply::Done`].
     Commit,
+    /// Drops, within the open transaction, the messages of expunged records last updated before this time (seconds since
+    /// the epoch), and forgets the tombstones of mailboxes deleted before it. The records stay, and so does every message
+    /// that another record holds. Answer: [`Reply::Expired`].
+    Expire { before: i64 },
     /// Undoes the transaction. Answer: [`Reply::Done`].
     Rollback,
     /// Moves a mailbox with records and messages to another scope, under `to`'s name and values. Durable in the target
@@ -199,6 +203,7 @@ pub enum Reply {
     UserMeta(UserMeta),
     Quotas(Vec<QuotaLimits>),
     ServerAnnotations(Vec<ServerAnnotation>),
+    Expired(Expired),
     Uids(Vec<u32>),
     Records(Vec<Record>),
     /// `size` is that of the whole message.
@@ -212,6 +217,19 @@ pub enum Reply {
     Staged {
         refused: Vec<RefusedMessage>,
     },
+}
+
+/// What [`Request::Expire`] dropped.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Expired {
+    /// Expunged records that held a message until now.
+    pub records: u64,
+    /// Messages that nothing holds any more.
+    pub messages: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Tombstones of mailboxes.
+    pub tombstones: u64,
 }
 
 /// A message that was not what it claimed to be.

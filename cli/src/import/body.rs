@@ -40,6 +40,12 @@ impl Body {
         }
     }
 
+    /// The bytes from the beginning, for a look into them.
+    pub fn reader(&mut self) -> io::Result<impl Read + '_> {
+        self.file.seek(SeekFrom::Start(0))?;
+        Ok(&mut self.file)
+    }
+
     /// Hands the bytes to `work` in pieces.
     pub fn pieces<E: From<io::Error>>(
         mut self,

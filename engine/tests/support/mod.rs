@@ -225,6 +225,7 @@ pub fn kind(request: &Request) -> &'static str {
         Request::RollbackToSavepoint => "RollbackToSavepoint",
         Request::Write(_) => "Write",
         Request::Commit => "Commit",
+        Request::Expire { .. } => "Expire",
         Request::Rollback => "Rollback",
         Request::MoveMailbox { .. } => "MoveMailbox",
     }

@@ -131,6 +131,7 @@ impl Session for MemorySession {
             Request::Savepoint => self.savepoint(),
             Request::RollbackToSavepoint => self.rollback_to_savepoint(),
             Request::Write(changes) => self.write(changes),
+            Request::Expire { before } => self.expire(before),
             Request::Commit => self.commit(),
             Request::Rollback => {
                 self.end_write();
@@ -357,6 +358,11 @@ impl MemorySession {
             }
         }
         Ok(Reply::Done)
+    }
+
+    fn expire(&mut self, before: i64) -> Result<Reply, StoreError> {
+        let write = self.sound_write()?;
+        Ok(Reply::Expired(Arc::make_mut(&mut write.data).expire(before)))
     }
 
     fn apply(&mut self, change: Change) -> Result<(), StoreError> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::model::{Mailbox, QuotaLimits, SeenState, ServerAnnotation, SieveScript, Tombstone, UserMeta};
 use engine::name::{self, Scope};
-use engine::ticket::{Change, StoreError};
+use engine::ticket::{Change, Expired, StoreError};
 use protocol::{Guid, Record, Text};
 
 use crate::words;
@@ -282,6 +282,51 @@ impl ScopeData {
                 messages.remove(guid);
             }
         }
+    }
+
+    /// What [`engine::ticket::Request::Expire`] says.
+    pub(super) fn expire(&mut self, before: i64) -> Expired {
+        let mut released = Vec::new();
+        for data in self.mailboxes.values_mut() {
+            let old = |stored: &Stored| {
+                stored.holds && stored.record.is_expunged() && stored.record.last_updated < before
+            };
+            if !data.records.values().any(old) {
+                continue;
+            }
+            for stored in Arc::make_mut(data)
+                .records
+                .values_mut()
+                .filter(|stored| old(stored))
+            {
+                stored.holds = false;
+                released.push(stored.record.guid);
+            }
+        }
+        let mut expired = Expired {
+            records: released.len() as u64,
+            ..Expired::default()
+        };
+        for guid in released {
+            let size = self.messages.get(&guid).map(|message| message.data.len() as u64);
+            self.release(&guid);
+            if !self.messages.contains_key(&guid) {
+                expired.messages += 1;
+                expired.bytes += size.unwrap_or(0);
+            }
+        }
+        let forgotten: Vec<Text> = self
+            .tombstones
+            .values()
+            .filter(|tombstone| tombstone.deleted_at < before)
+            .map(|tombstone| tombstone.uniqueid.clone())
+            .collect();
+        for uniqueid in &forgotten {
+            self.tombstones.remove(uniqueid);
+            self.deleted.remove(uniqueid);
+        }
+        expired.tombstones = forgotten.len() as u64;
+        expired
     }
 
     fn remove_user(&mut self, deleted_at: i64) -> Result<(), StoreError> {

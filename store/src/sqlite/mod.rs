@@ -15,6 +15,7 @@ mod codec;
 pub mod credentials;
 mod database;
 mod error;
+mod expire;
 mod locator;
 mod mailbox;
 mod message;

@@ -96,6 +96,7 @@ impl Session for SqliteSession {
             Request::Savepoint => self.savepoint(),
             Request::RollbackToSavepoint => self.rollback_to_savepoint(),
             Request::Write(changes) => self.write(changes),
+            Request::Expire { before } => self.expire(before),
             Request::Commit => self.commit(),
             Request::Rollback => self.rollback(),
             Request::MoveMailbox { from, to } => self.move_mailbox(&from, *to),
@@ -492,6 +493,14 @@ impl SqliteSession {
         };
         put.all(uniqueid, records)
             .map_err(|failure| write.database.fail(failure))
+    }
+
+    fn expire(&mut self, before: i64) -> Result<Reply, StoreError> {
+        let write = self.sound_write()?;
+        write.database.expire(before).map(Reply::Expired).map_err(|failure| {
+            write.failed = true;
+            write.database.fail(failure)
+        })
     }
 
     fn commit(&mut self) -> Result<Reply, StoreError> {

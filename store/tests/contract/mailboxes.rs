@@ -2,7 +2,7 @@
 
 use engine::model::{Tombstone, UserMeta};
 use engine::name::Scope;
-use engine::ticket::{Change, Reply, Request, Select, StoreError, UidSelect};
+use engine::ticket::{Change, Expired, Reply, Request, Select, StoreError, UidSelect};
 use protocol::Text;
 
 use crate::common::*;
@@ -391,4 +391,78 @@ pub fn a_move_can_be_repeated(bench: &Bench) {
         client.message(user("joe"), guid(b"two")).as_deref(),
         Some(&b"two"[..])
     );
+}
+
+pub fn expiry_takes_what_is_old_and_deleted_only(bench: &Bench) {
+    let mut client = bench.client();
+    let scope = user("jane");
+    let at = |mut record: protocol::Record, last_updated| {
+        record.last_updated = last_updated;
+        record
+    };
+    for data in [&b"live"[..], b"old", b"new", b"shared"] {
+        client.stage(data);
+    }
+    let records = vec![
+        at(record(1, 1, b"live"), 5),
+        at(expunged(record(2, 2, b"old")), 5),
+        at(expunged(record(3, 3, b"new")), 100),
+        at(expunged(record(4, 4, b"shared")), 5),
+        at(record(5, 5, b"shared"), 5),
+    ];
+    client.transact(
+        scope.clone(),
+        vec![
+            put_mailbox(INBOX, "u1"),
+            put_mailbox("user.jane.a", "u2"),
+            put_mailbox("user.jane.b", "u3"),
+            put_records("u1", records.clone()),
+            remove_mailbox("user.jane.a", "u2", 99),
+            remove_mailbox("user.jane.b", "u3", 100),
+        ],
+    );
+    client.done(Request::ForgetStaged);
+    assert!(
+        client.ask(Request::Expire { before: 100 }).is_err(),
+        "outside a transaction"
+    );
+    let expired = Expired {
+        records: 2,
+        messages: 1,
+        bytes: 3,
+        tombstones: 1,
+    };
+    for end in [Request::Rollback, Request::Commit] {
+        client.begin(scope.clone());
+        let reply = client.ask(Request::Expire { before: 100 });
+        assert_eq!(reply, Ok(Reply::Expired(expired)));
+        client.done(end);
+    }
+    assert_eq!(
+        client.all_records(&key(INBOX, "u1")),
+        records,
+        "every record stays"
+    );
+    assert_eq!(client.message(scope.clone(), guid(b"old")), None);
+    for held in [&b"live"[..], b"new", b"shared"] {
+        assert_eq!(client.message(scope.clone(), guid(held)).as_deref(), Some(held));
+    }
+    let left = client.ask(Request::Tombstones { scope: scope.clone() });
+    assert!(matches!(left, Ok(Reply::Tombstones(left)) if left.len() == 1 && left[0].uniqueid == text("u3")));
+    client.begin(scope);
+    let again = client.ask(Request::Expire { before: 100 });
+    assert_eq!(again, Ok(Reply::Expired(Expired::default())));
+    client.done(Request::Commit);
+}
+
+fn remove_mailbox(name: &str, uniqueid: &str, deleted_at: i64) -> Change {
+    Change::RemoveMailbox {
+        uniqueid: text(uniqueid),
+        tombstone: Some(Tombstone {
+            uniqueid: text(uniqueid),
+            name: text(name),
+            highestmodseq: 9,
+            deleted_at,
+        }),
+    }
 }

@@ -69,6 +69,7 @@ on_both! {
         placeholders_give_way_and_mailboxes_do_not
         renaming_frees_the_name
         a_removed_mailbox_leaves_its_tombstone
+        expiry_takes_what_is_old_and_deleted_only
         moving_a_mailbox_between_scopes
         moves_that_cannot_be
         a_move_can_be_repeated;
