@@ -12,6 +12,7 @@
 //! * [`programs`] starts our own programs as child processes.
 //! * [`walk`] carries random changes there and back, round after round.
 //! * [`link`] and [`lmtp`]: a network that fails on command, and mail that arrives from outside.
+//! * [`rolling`] lets mail arrive while servers, clients and links fail.
 //! * [`kill`] kills our server at random moments and checks what it had promised.
 #![forbid(unsafe_code)]
 
@@ -30,6 +31,7 @@ pub mod process;
 pub mod programs;
 pub mod proxy;
 pub mod rng;
+pub mod rolling;
 pub mod vectors;
 pub mod walk;
 

@@ -193,6 +193,37 @@ impl Drop for Daemon {
     }
 }
 
+/// The processes whose parent is `parent`: id and command line, words separated by spaces.
+pub fn children(parent: u32) -> Vec<(u32, String)> {
+    let Ok(entries) = std::fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    let is_child = |id: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+        // The name, in brackets, may hold anything; state and parent follow it.
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        rest.split_whitespace().nth(1).and_then(|word| word.parse().ok()) == Some(parent)
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+        .filter(is_child)
+        .map(|id| {
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            (id, String::from_utf8_lossy(&line).replace('\0', " "))
+        })
+        .collect()
+}
+
+/// Sends a signal (`KILL`, `STOP`) to a process that this one, or a server that it started, has started.
+pub fn signal(signal: &str, id: u32) {
+    let _ = Command::new("kill")
+        .args(["-s", signal, &id.to_string()])
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+}
+
 /// Sends a signal to a process group that this process started. Goes through kill(1) because the
 /// standard library can only send SIGKILL and this crate holds no unsafe code.
 fn signal_group(signal: &str, group: u32) {
