@@ -235,6 +235,9 @@ impl Kind {
     }
 }
 
+/// The bytes from where reading failed, and why.
+type Unread<'a> = (&'a [u8], Reason);
+
 type Parsed<'a, T> = IResult<&'a [u8], T>;
 
 fn is_blank(byte: u8) -> bool {
@@ -248,7 +251,7 @@ fn word(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `argument = 1*blank ( quoted / literal / atom )`; where it fails, the bytes from there on and why.
-fn argument(input: &[u8]) -> Result<(&[u8], Text), (&[u8], Reason)> {
+fn argument(input: &[u8]) -> Result<(&[u8], Text), Unread<'_>> {
     let (start, _) = skip_blanks(input);
     let parsed = match start.first() {
         None => return Err((start, Reason::MissingArgument)),

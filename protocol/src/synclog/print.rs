@@ -81,7 +81,7 @@ fn check(argument: &[u8]) -> Result<(), Unprintable> {
 /// Appends an argument as Cyrus writes it. [CS-LOG-5]
 fn quote(argument: &[u8], out: &mut Vec<u8>) {
     let special = |byte: &u8| matches!(byte, b' ' | b'\t' | b'(' | b')' | b'"' | b'\\' | b'{' | b'}');
-    if !argument.is_empty() && !argument.iter().any(|byte| special(byte)) {
+    if !argument.is_empty() && !argument.iter().any(special) {
         out.extend_from_slice(argument);
         return;
     }
