@@ -497,10 +497,14 @@ impl SqliteSession {
 
     fn expire(&mut self, before: i64) -> Result<Reply, StoreError> {
         let write = self.sound_write()?;
-        write.database.expire(before).map(Reply::Expired).map_err(|failure| {
-            write.failed = true;
-            write.database.fail(failure)
-        })
+        write
+            .database
+            .expire(before)
+            .map(Reply::Expired)
+            .map_err(|failure| {
+                write.failed = true;
+                write.database.fail(failure)
+            })
     }
 
     fn commit(&mut self) -> Result<Reply, StoreError> {
