@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::item::{Item, Kind, Stage};
-use super::lanes::{LaneId, Seq};
-use super::queue::{Flight, Queue, Seat};
+use super::lanes::{Flight, LaneId, Seq};
+use super::queue::{Queue, Seat};
 use super::{Entry, Quarantined};
 use crate::master::{FailureKind, TaskFailure, TaskId};
 

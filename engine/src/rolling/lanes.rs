@@ -38,6 +38,13 @@ enum Slot {
     Fence,
 }
 
+/// What a task is made of.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) lanes: Vec<LaneId>,
+    pub(super) items: Vec<(Seq, Item)>,
+}
+
 /// All lanes.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
@@ -170,11 +177,7 @@ impl Lanes {
     }
 
     /// Takes out what the next task is made of, and marks its lanes busy. Lanes take turns.
-    pub(super) fn begin(
-        &mut self,
-        mailboxes_max: usize,
-        meta_from: usize,
-    ) -> Option<(Vec<LaneId>, Vec<(Seq, Item)>)> {
+    pub(super) fn begin(&mut self, mailboxes_max: usize, meta_from: usize) -> Option<Flight> {
         let mut from = 0;
         while let Some((&turn, &id)) = self.ready.range(from..).next() {
             from = turn + 1;
@@ -192,7 +195,7 @@ impl Lanes {
             for lane in &lanes {
                 self.refresh(*lane);
             }
-            return Some((lanes, items));
+            return Some(Flight { lanes, items });
         }
         None
     }

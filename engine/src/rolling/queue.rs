@@ -8,7 +8,7 @@ use protocol::Text;
 use protocol::synclog::Action;
 
 use super::item::{Item, Kind, Stage, Trouble, plain_work};
-use super::lanes::{LaneId, Lanes, Seq};
+use super::lanes::{Flight, LaneId, Lanes, Seq};
 use super::ward::Ward;
 use super::{Entry, Quarantined, QueueConfig, QueueState};
 use crate::master::{Task, TaskId, Work};
@@ -18,13 +18,6 @@ use crate::master::{Task, TaskId, Work};
 pub(super) enum Seat {
     Waiting(LaneId, Seq),
     Deferred(u64, Seq),
-}
-
-/// A task under way.
-#[derive(Debug)]
-pub(super) struct Flight {
-    pub(super) lanes: Vec<LaneId>,
-    pub(super) items: Vec<(Seq, Item)>,
 }
 
 /// Entries of a log on their way to the replica. [CS-LOG-29] [CS-LOG-30] [CS-LOG-31]
@@ -91,11 +84,11 @@ impl Queue {
     /// The next task, when there is one that may begin now: of each scope one at a time, scopes in turns. [CS-LOG-29]
     pub fn next(&mut self, now_ms: u64) -> Option<Task> {
         self.wake(now_ms);
-        let (lanes, items) = self
+        let flight = self
             .lanes
             .begin(self.config.mailboxes_max.max(1), self.config.meta_from)?;
-        let work = work_of(&items)?;
-        for (seq, item) in &items {
+        let work = work_of(&flight.items)?;
+        for (seq, item) in &flight.items {
             let gone = self
                 .index
                 .get(&item.action)
@@ -110,7 +103,7 @@ impl Queue {
         }
         let id = TaskId(self.next_task);
         self.next_task += 1;
-        self.flights.insert(id, Flight { lanes, items });
+        self.flights.insert(id, flight);
         Some(Task { id, work })
     }
 
