@@ -6,6 +6,7 @@ use protocol::Limits;
 use protocol::command::Streaming;
 use protocol::decode::{CommandDecoder, CommandEvent, ReplyDecoder, ReplyEvent};
 use protocol::encode::{Encoder, LiteralStyle};
+use protocol::synclog::Lines;
 
 /// The first two bytes of an input say how it is cut and how tight the limits are; the rest is what arrives.
 fn setting(input: &[u8]) -> Option<(usize, Limits, &[u8])> {
@@ -127,6 +128,22 @@ pub fn roundtrip(input: &[u8]) {
     }
 }
 
+/// A log of any bytes is read to its end, and what was understood is understood the same when written again.
+pub fn synclog_line(input: &[u8]) {
+    let mut lines = Lines::new(input);
+    let mut log = Vec::new();
+    let mut understood = Vec::new();
+    for action in lines.by_ref().filter_map(Result::ok) {
+        action.print(&mut log).expect("what was read can be written");
+        understood.push(action);
+    }
+    assert!(!lines.rest().contains(&b'\n'), "read to the last line end");
+    let again: Vec<_> = Lines::new(&log)
+        .map(|line| line.expect("what was written is read"))
+        .collect();
+    assert_eq!(again, understood, "{}", log.escape_ascii());
+}
+
 fn written_again(events: &[CommandEvent]) {
     let mut encoder = Encoder::new(LiteralStyle::Client);
     for event in events {
@@ -155,16 +172,18 @@ mod tests {
     /// A saved input is a file name on the command line of the target; these keep the bodies themselves running.
     #[test]
     fn the_bodies_accept_good_and_bad_input() {
-        let inputs: [&[u8]; 4] = [
+        let inputs: [&[u8]; 5] = [
             b"",
             b"\0\0GET USER user1\r\nAPPLY MESSAGE (%{default a9993e364706816aba3e25717850c26c9cd0d89d 3}\r\nabc)\r\n",
             b"\x01\x02APPLY MAILBOX %(RECORD (x) A b)\r\n* MAILBOX %(RECORD (\r\n",
             b"\x02\x01* MISSING ()\r\nOK success\r\n",
+            b"MAILBOX \"user.a b\"\nSEEN {1}\r\nu id\nODD\nUSER \"open\nUSER",
         ];
         for input in inputs {
             super::command_decoder(input);
             super::reply_decoder(input);
             super::roundtrip(input);
+            super::synclog_line(input);
         }
     }
 }

@@ -125,12 +125,11 @@ pub fn parse_line(line: &[u8]) -> Result<Option<Action>, BadLine> {
         at,
         reason,
     };
-    let whole = line;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.len() > LINE_BYTES_MAX {
         return Err(bad(LINE_BYTES_MAX, Reason::TooLong));
     }
-    let at = |rest: &[u8]| whole.len().min(line.len()) - rest.len();
+    let at = |rest: &[u8]| line.len() - rest.len();
     let (rest, keyword) = word(line).map_err(|_| bad(0, Reason::UnexpectedByte))?;
     if keyword.is_empty() {
         return match rest {
@@ -141,16 +140,10 @@ pub fn parse_line(line: &[u8]) -> Result<Option<Action>, BadLine> {
     let Some(kind) = Kind::named(keyword) else {
         return Err(bad(0, Reason::UnknownAction));
     };
-    let (rest, first) = argument(rest).map_err(|(rest, reason)| bad(at(rest), reason))?;
-    if first.is_empty() && kind != Kind::Annotation {
-        return Err(bad(at(rest), Reason::EmptyName));
-    }
+    let may_be_empty = kind == Kind::Annotation;
+    let (rest, first) = argument(rest, may_be_empty).map_err(|(rest, reason)| bad(at(rest), reason))?;
     let (rest, second) = if kind.takes_two() {
-        let (rest, second) = argument(rest).map_err(|(rest, reason)| bad(at(rest), reason))?;
-        if second.is_empty() {
-            return Err(bad(at(rest), Reason::EmptyName));
-        }
-        (rest, second)
+        argument(rest, false).map_err(|(rest, reason)| bad(at(rest), reason))?
     } else {
         (rest, Text::EMPTY)
     };
@@ -251,7 +244,7 @@ fn word(input: &[u8]) -> Parsed<'_, &[u8]> {
 }
 
 /// `argument = 1*blank ( quoted / literal / atom )`; where it fails, the bytes from there on and why.
-fn argument(input: &[u8]) -> Result<(&[u8], Text), Unread<'_>> {
+fn argument(input: &[u8], may_be_empty: bool) -> Result<(&[u8], Text), Unread<'_>> {
     let (start, _) = skip_blanks(input);
     let parsed = match start.first() {
         None => return Err((start, Reason::MissingArgument)),
@@ -260,6 +253,9 @@ fn argument(input: &[u8]) -> Result<(&[u8], Text), Unread<'_>> {
         Some(_) => atom(start).map_err(|_| Reason::UnexpectedByte),
     };
     let (rest, text) = parsed.map_err(|reason| (start, reason))?;
+    if text.is_empty() && !may_be_empty {
+        return Err((start, Reason::EmptyName));
+    }
     if text.len() > ARGUMENT_BYTES_MAX {
         return Err((start, Reason::TooLong));
     }
