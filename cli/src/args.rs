@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::change::args::ChangeCommand;
+use crate::status::args::{CheckArgs, QuarantineArgs, StatusArgs};
 
 /// What an operator can do with a mailtwin store: look, verify, bring mail in and out.
 ///
@@ -66,6 +67,18 @@ pub enum Command {
     /// the UIDs; the file subscriptions names the subscribed mailboxes. Import reads all of them, UIDs for their order
     /// only. Deleted mailboxes are left out.
     Export(ExportArgs),
+    /// Shows how replication stands: every channel with its state, lag, queue, quarantine and last error.
+    ///
+    /// Exit codes for monitoring: 0 all is fine; 1 a channel is behind, stopped or not connected, or holds changes in
+    /// quarantine (the options set the thresholds); 78 wrong configuration.
+    Status(StatusArgs),
+    /// Lists, retries or drops changes that failed again and again.
+    Quarantine(QuarantineArgs),
+    /// Checks a configuration: every wrong line, the settings that count for each channel, places that must be writable,
+    /// and whether each replica can be reached and logged in to.
+    ///
+    /// Exit codes: 0 it can work (there may be warnings); 78 it cannot.
+    Check(CheckArgs),
     #[command(flatten)]
     #[allow(missing_docs, reason = "a flattened list has no words of its own")]
     Change(ChangeCommand),

@@ -142,7 +142,11 @@ fn prepare(path: &Path, args: &CompareArgs) -> Result<Prepared> {
     })
 }
 
-fn verdict(progress: &Progress) -> Result<()> {
+/// What the end of a run means for the operator.
+///
+/// # Errors
+/// All but a run that did everything.
+pub(crate) fn verdict(progress: &Progress) -> Result<()> {
     let (exit, text) = match progress.ended.as_ref() {
         Some(Ending::Done) => return Ok(()),
         Some(Ending::SomeFailed) => (Exit::NoInput, failures(progress)),

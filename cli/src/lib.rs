@@ -5,6 +5,7 @@ pub mod access;
 pub mod args;
 pub mod cat;
 pub mod change;
+pub mod check;
 pub mod compare;
 pub mod compare_remote;
 pub mod demo;
@@ -17,6 +18,7 @@ pub mod names;
 pub mod open;
 pub mod output;
 pub mod passwd;
+pub mod status;
 pub mod table;
 pub use protocol::utf7;
 pub mod verify;
@@ -55,6 +57,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             import::run(&mut opened.changing(), args, &opened.partition, open::now)
         }
         Command::Export(args) => export::run(&mut Access::new(look()?.store.session()), args),
+        Command::Status(args) => status::run(&arguments.config, args),
+        Command::Quarantine(args) => status::quarantine::run(&arguments.config, &args.command),
+        Command::Check(args) => check::run(&arguments.config, args),
         Command::Compare(args) => compare_remote::run(&arguments.config, args),
         Command::Change(command) => change::run(&arguments.config, command),
         Command::Demo(args) => demo::run(args, &mut std::io::stdout().lock()),

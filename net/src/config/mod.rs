@@ -137,6 +137,27 @@ impl Config {
         parse::load(path, service)
     }
 
+    /// Reads a file and what it includes as far as it can be read, and says all that is wrong with its lines: for a
+    /// program that checks a configuration. Whoever wants to work with one takes [`Config::load`].
+    pub fn load_all(path: &Path, service: Service) -> (Config, Vec<ConfigError>) {
+        parse::load_all(path, service, true).unwrap_or_else(|error| (Config::empty(path), vec![error]))
+    }
+
+    fn empty(path: &Path) -> Config {
+        Config {
+            path: Arc::from(path),
+            entries: BTreeMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The same without what stands at this place: for a program that looks for the next error.
+    pub fn without(&self, place: &Place) -> Config {
+        let mut config = self.clone();
+        config.entries.retain(|_, entry| entry.place != *place);
+        config
+    }
+
     /// What is odd in it, in the order of the lines.
     pub fn warnings(&self) -> &[Warning] {
         &self.warnings

@@ -8,8 +8,23 @@ use super::{Config, ConfigError, Entry, Place, Service, Warning, keys};
 
 /// Reads a file and what it includes.
 pub(super) fn load(path: &Path, service: Service) -> Result<Config, ConfigError> {
+    let (config, mut errors) = load_all(path, service, false)?;
+    match errors.pop() {
+        Some(error) => Err(error),
+        None => Ok(config),
+    }
+}
+
+/// Reads a file and what it includes; with `all` goes on behind wrong lines, whose errors are the second part.
+pub(super) fn load_all(
+    path: &Path,
+    service: Service,
+    all: bool,
+) -> Result<(Config, Vec<ConfigError>), ConfigError> {
     let mut reader = Reader {
         service,
+        all,
+        errors: Vec::new(),
         seen: BTreeSet::new(),
         config: Config {
             path: Arc::from(path),
@@ -17,12 +32,18 @@ pub(super) fn load(path: &Path, service: Service) -> Result<Config, ConfigError>
             warnings: Vec::new(),
         },
     };
-    reader.file(path, None)?;
-    Ok(reader.config)
+    match reader.file(path, None) {
+        Err(error) if all => reader.errors.push(error),
+        result => result?,
+    }
+    Ok((reader.config, reader.errors))
 }
 
 struct Reader {
     service: Service,
+    /// Whether reading goes on behind a wrong line.
+    all: bool,
+    errors: Vec<ConfigError>,
     seen: BTreeSet<PathBuf>,
     config: Config,
 }
@@ -71,6 +92,16 @@ impl Reader {
     }
 
     fn line(&mut self, line: &[u8], place: Place) -> Result<(), ConfigError> {
+        match self.sound_line(line, place) {
+            Err(error) if self.all => {
+                self.errors.push(error);
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    fn sound_line(&mut self, line: &[u8], place: Place) -> Result<(), ConfigError> {
         let line = line.trim_ascii();
         if line.is_empty() || line.starts_with(b"#") {
             return Ok(());

@@ -23,6 +23,28 @@ fn warnings(text: &str) -> String {
 }
 
 #[test]
+fn all_wrong_lines_are_found_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("imapd.conf");
+    std::fs::write(
+        &path,
+        "nonsense\nsync_timeout: long\nsync_log: yes\n@include: missing\nadmins:\nconfigdirectory: /c\n",
+    )
+    .expect("a file");
+    let (config, errors) = Config::load_all(&path, Service::Mailtwin);
+    assert_eq!(config.get("sync_log"), Some("yes"));
+    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    let Err(ConfigError::Line { place, .. }) = Settings::from_config(&config).map(drop) else {
+        panic!("sync_timeout is wrong");
+    };
+    assert_eq!(place.line, 2);
+    assert!(config.without(&place).get("sync_timeout").is_none());
+    let (config, errors) = Config::load_all(&folder.path().join("none"), Service::Mailtwin);
+    assert_eq!((config.get("sync_log"), errors.len()), (None, 1));
+}
+
+#[test]
 fn a_cyrus_file_is_read() {
     let text = "# comment\nconfigdirectory: /var/lib/cyrus\npartition-default: /var/spool/cyrus\ndefaultpartition: default\n\
                 admins: cyrus backup\nSyncServer_Admins: replicator\nservername: mail.example.org\nsync_timeout: 1\n\
@@ -108,7 +130,7 @@ fn wrong_lines_say_what_to_do() {
         "admins: a\nadmins: b",
         "sync_timeout: soon",
         "sync_port: many",
-        "sync_host: far:2005/tls",
+        "sync_host: far:2005/ssl",
         "sync_compress: perhaps",
         "mailtwin_listen: 2005",
         "mailtwin_compress: maybe",
