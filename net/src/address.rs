@@ -16,8 +16,8 @@ pub enum AddressError {
     /// Not a peer.
     #[error("write HOST, HOST:PORT, [IPV6]:PORT, or /PATH of a Unix socket")]
     Peer,
-    /// TLS by name.
-    #[error("`/tls` and `/noauth` behind a host are not supported; write HOST or HOST:PORT")]
+    /// An unknown word behind a peer.
+    #[error("behind HOST or HOST:PORT there may be `/tls` and `/noauth`, nothing else")]
     Suffix,
 }
 
@@ -78,30 +78,46 @@ pub enum PeerAddress {
         host: String,
         /// Port.
         port: u16,
+        /// `/tls`: TLS is a must.
+        tls: bool,
+        /// `/noauth`: there is no login.
+        noauth: bool,
     },
     /// Over a Unix socket, without authentication.
     Unix(PathBuf),
 }
 
 impl PeerAddress {
-    /// Reads `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT`, `/PATH` or `unix:PATH`; `default_port` stands in for a
-    /// missing port.
+    /// Reads `HOST`, `HOST:PORT`, `[IPV6]`, `[IPV6]:PORT`, each perhaps with `/tls` and `/noauth` behind it, `/PATH` or
+    /// `unix:PATH`; `default_port` stands in for a missing port.
     ///
     /// # Errors
-    /// Anything else, and the suffixes `/tls` and `/noauth`.
+    /// Anything else.
     pub fn parse(text: &str, default_port: u16) -> Result<PeerAddress, AddressError> {
         if let Some(path) = socket_path(text) {
             return Ok(PeerAddress::Unix(path));
         }
-        if text.contains('/') {
-            return Err(AddressError::Suffix);
+        let mut parts = text.split('/');
+        let text = parts.next().unwrap_or_default();
+        let (mut tls, mut noauth) = (false, false);
+        for word in parts {
+            match word {
+                "tls" => tls = true,
+                "noauth" => noauth = true,
+                _ => return Err(AddressError::Suffix),
+            }
         }
         let (host, port) = split_port(text).ok_or(AddressError::Peer)?;
         let port = port.unwrap_or(default_port);
         if port == 0 {
             return Err(AddressError::Peer);
         }
-        Ok(PeerAddress::Tcp { host, port })
+        Ok(PeerAddress::Tcp {
+            host,
+            port,
+            tls,
+            noauth,
+        })
     }
 
     /// Whether bytes sent there stay on this machine.
@@ -119,7 +135,7 @@ impl PeerAddress {
 impl fmt::Display for PeerAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PeerAddress::Tcp { host, port } => write_host(f, host, *port),
+            PeerAddress::Tcp { host, port, .. } => write_host(f, host, *port),
             PeerAddress::Unix(path) => write!(f, "{}", path.display()),
         }
     }
@@ -208,7 +224,16 @@ mod tests {
                 Ok(shown.to_owned())
             );
         }
-        assert_eq!(PeerAddress::parse("far:2005/tls", 1), Err(AddressError::Suffix));
+        let suffixes = |text: &str| match PeerAddress::parse(text, 1) {
+            Ok(PeerAddress::Tcp { tls, noauth, .. }) => Ok((tls, noauth)),
+            Ok(PeerAddress::Unix(_)) => panic!("{text} is no path"),
+            Err(error) => Err(error),
+        };
+        assert_eq!(suffixes("far:2005"), Ok((false, false)));
+        assert_eq!(suffixes("far:2005/tls"), Ok((true, false)));
+        assert_eq!(suffixes("[::1]/noauth/tls"), Ok((true, true)));
+        assert_eq!(suffixes("far/TLS"), Err(AddressError::Suffix));
+        assert_eq!(suffixes("far:1/"), Err(AddressError::Suffix));
         for bad in ["", "far:", "far:0", "::1", "[far]:1"] {
             assert_eq!(PeerAddress::parse(bad, 2005), Err(AddressError::Peer), "{bad}");
         }

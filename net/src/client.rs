@@ -3,12 +3,13 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use engine::Master;
 use engine::flow::{Input, Now, Output};
-use engine::master::{Compress, Ending, Job, MasterConfig, Progress, Task, TaskResult};
+use engine::master::{Compress, Ending, Job, MasterConfig, Progress, Task, TaskResult, Tls};
 use engine::ticket::Session;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use crate::config::{CompressWish, Settings};
 use crate::driver::{self, Drive, End, Options};
 use crate::sasl::{ClientSasl, Credentials};
 use crate::stream::Stream;
+use crate::tls::{ClientTls, TlsError, TlsSide};
 use crate::trace::Trace;
 
 /// Bytes of answers that may wait while the replica takes no more commands.
@@ -38,6 +40,9 @@ pub enum ConnectError {
         /// How long was waited.
         timeout: Duration,
     },
+    /// TLS is configured wrongly here.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The system said no.
     #[error("cannot connect to {peer}: {source}{}", advice(source))]
     Refused {
@@ -68,6 +73,10 @@ pub struct Target {
     pub connect_timeout: Duration,
     /// How long the replica may be silent afterwards.
     pub peer_timeout: Duration,
+    /// TLS towards it; `None` for none.
+    pub tls: Option<ClientTls>,
+    /// The only mechanisms of a login allowed, in capitals; empty for all.
+    pub mechanisms: Vec<String>,
     /// Where the protocol is shown.
     pub trace: Option<Trace>,
 }
@@ -83,6 +92,8 @@ impl Target {
             allow_plain: settings.allow_plaintext || peer.is_local(),
         });
         Target {
+            tls: ClientTls::new(&settings.tls, &peer),
+            mechanisms: settings.client_mechanisms.clone(),
             peer,
             credentials,
             connect_timeout: settings.client_timeout,
@@ -162,15 +173,24 @@ async fn converse(
     observe: impl FnMut(&Fed),
 ) -> Result<Progress, ConnectError> {
     let mut stop = Box::pin(stop);
+    let side = target
+        .tls
+        .as_ref()
+        .map(ClientTls::load)
+        .transpose()?
+        .map(Arc::new);
     let stream = tokio::select! {
         stream = connect(target) => stream?,
         () = &mut stop => return Ok(Progress { ended: Some(Ending::Stopped), ..Progress::default() }),
     };
-    config.authenticate = matches!(target.peer, PeerAddress::Tcp { .. });
-    let sasl = Box::new(ClientSasl::new(target.credentials.clone()));
+    config.authenticate = matches!(target.peer, PeerAddress::Tcp { noauth: false, .. });
+    config.tls = target.tls.as_ref().map_or(Tls::Never, ClientTls::policy);
+    let sasl = Box::new(ClientSasl::new(target.credentials.clone()).only(target.mechanisms.clone()));
     let options = Options {
         peer_timeout: target.peer_timeout,
         login_timeout: target.connect_timeout,
+        handshake_timeout: target.connect_timeout,
+        tls: side.map(TlsSide::Client),
         trusted: true,
         read_ahead_bytes: READ_AHEAD_BYTES,
         trace: target.trace.clone(),
@@ -263,6 +283,7 @@ fn ending(said: Option<Ending>, end: End) -> Ending {
         }
         (Some(ending), End::Closed | End::Lost(_)) => ending,
         (_, End::Stopped) => Ending::Stopped,
+        (_, End::Tls(text)) => Ending::TlsFailed(text),
         (_, End::TimedOut(timeout)) => Ending::ConnectionLost(format!(
             "no answer from the replica for {} seconds",
             timeout.as_secs()
@@ -274,7 +295,7 @@ fn ending(said: Option<Ending>, end: End) -> Ending {
 async fn connect(target: &Target) -> Result<Stream, ConnectError> {
     let connecting = async {
         match &target.peer {
-            PeerAddress::Tcp { host, port } => {
+            PeerAddress::Tcp { host, port, .. } => {
                 TcpStream::connect((host.as_str(), *port)).await.map(Stream::Tcp)
             }
             PeerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),

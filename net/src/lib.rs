@@ -11,4 +11,5 @@ pub mod sasl;
 pub mod secret;
 pub mod server;
 pub mod stream;
+pub mod tls;
 pub mod trace;

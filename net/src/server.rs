@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::Replica;
-use engine::replica::ReplicaConfig;
+use engine::replica::{ReplicaConfig, ReplicaTls};
 use engine::ticket::Session;
 use protocol::Text;
 use protocol::limits::Limits;
@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 use crate::config::Settings;
 use crate::driver::{self, End, Options};
 use crate::listener::Listener;
-use crate::sasl::{NoSasl, SaslLayer, ServerSasl, Verifiers, mechanisms};
+use crate::sasl::{NoSasl, SaslLayer, ServerSasl, Verifiers, inside_tls, mechanisms};
 use crate::stream::{Origin, Stream};
+use crate::tls::{ServerTls, TlsSide};
 
 /// How long to wait before accepting again when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -34,6 +35,13 @@ pub struct ServerConfig {
     pub mechanisms: Vec<String>,
     /// Whether PLAIN is offered to peers that are not on this machine.
     pub allow_plaintext: bool,
+    /// Certificates for STARTTLS; `None` does not offer it. [`ServerConfig::from_settings`] leaves this to the caller,
+    /// for the files may not be readable.
+    pub tls: Option<ServerTls>,
+    /// Whether nobody may log in outside of TLS, those on this machine excepted.
+    pub tls_required: bool,
+    /// How long a peer may be connected without logging in.
+    pub login_timeout: Duration,
     /// Whether deflate is offered.
     pub compress: bool,
     /// Partitions that exist; empty accepts any name.
@@ -59,6 +67,9 @@ impl ServerConfig {
             admins: settings.admins.clone(),
             mechanisms: settings.server_mechanisms.clone(),
             allow_plaintext: settings.allow_plaintext,
+            tls: None,
+            tls_required: settings.tls.required,
+            login_timeout: settings.service.login_timeout,
             compress: settings.server_compress,
             partitions: settings.partitions.keys().cloned().collect(),
             unauthenticated_bytes_max: settings.unauthenticated_bytes_max,
@@ -166,23 +177,30 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     let offered = if trusted {
         Vec::new()
     } else {
-        mechanisms(&config.mechanisms, origin.is_local() || config.allow_plaintext)
+        let in_clear = !config.tls_required || origin.is_local();
+        let all =
+            in_clear.then(|| mechanisms(&config.mechanisms, origin.is_local() || config.allow_plaintext));
+        all.unwrap_or_default()
     };
+    let inside = inside_tls(&config.mechanisms);
     let sasl: Box<dyn SaslLayer> = if trusted {
         Box::new(NoSasl)
     } else {
-        Box::new(ServerSasl::new(
-            Arc::clone(&shared.verifiers),
-            Arc::clone(&shared.admins),
-            offered.clone(),
-        ))
+        Box::new(
+            ServerSasl::new(
+                Arc::clone(&shared.verifiers),
+                Arc::clone(&shared.admins),
+                offered.clone(),
+            )
+            .inside_tls(inside.clone()),
+        )
     };
     let replica = Replica::new(ReplicaConfig {
         servername: config.servername.clone(),
         version: config.version.clone(),
         mechanisms: offered,
         compress: config.compress,
-        tls: None,
+        tls: config.tls.is_some().then_some(ReplicaTls { mechanisms: inside }),
         partitions: config
             .partitions
             .iter()
@@ -195,6 +213,9 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     let options = Options {
         peer_timeout: config.peer_timeout,
         login_timeout: config.peer_timeout,
+        login_within: Some(config.login_timeout),
+        handshake_timeout: config.login_timeout,
+        tls: config.tls.clone().map(TlsSide::Server),
         shutdown_grace: config.shutdown_grace,
         failed_login_pause: config.failed_login_pause,
         trusted,
@@ -208,7 +229,9 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
         End::Closed => tracing::info!(%origin, "closed"),
         End::Broken(_) => tracing::error!(%origin, %end, "ended by a bug"),
         End::Lost(_) | End::TimedOut(_) => tracing::info!(%origin, %end, "ended"),
-        End::Inflate(_) | End::Stopped => tracing::warn!(%origin, %end, "ended"),
+        End::Tls(_) | End::Injected | End::NoLogin(_) | End::Inflate(_) | End::Stopped => {
+            tracing::warn!(%origin, %end, "ended")
+        }
     }
 }
 

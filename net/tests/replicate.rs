@@ -65,6 +65,9 @@ impl Running {
             admins: vec!["repl".to_owned()],
             mechanisms: Vec::new(),
             allow_plaintext: false,
+            tls: None,
+            tls_required: false,
+            login_timeout: Duration::from_secs(20),
             compress: true,
             partitions: Vec::new(),
             unauthenticated_bytes_max: 4096,
@@ -107,6 +110,8 @@ impl Running {
             }),
             connect_timeout: Duration::from_secs(10),
             peer_timeout: Duration::from_secs(20),
+            tls: None,
+            mechanisms: Vec::new(),
             trace: None,
         }
     }
@@ -320,6 +325,8 @@ async fn a_silent_server_is_left_by_the_client() {
         credentials: None,
         connect_timeout: Duration::from_millis(300),
         peer_timeout: Duration::from_secs(20),
+        tls: None,
+        mechanisms: Vec::new(),
         trace: None,
     };
     let progress = sync(&target, MemoryStore::new().session(), Compress::No).await;
@@ -436,6 +443,8 @@ async fn a_server_that_leaves_its_proof_out_is_refused() {
         }),
         connect_timeout: Duration::from_secs(10),
         peer_timeout: Duration::from_secs(20),
+        tls: None,
+        mechanisms: Vec::new(),
         trace: None,
     };
     let progress = sync(&target, sample().store.session(), Compress::No).await;

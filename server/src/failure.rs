@@ -3,6 +3,7 @@
 use engine::ticket::StoreError;
 use net::config::ConfigError;
 use net::listener::BindError;
+use net::tls::TlsError;
 
 /// Wrong arguments.
 pub(crate) const USAGE: u8 = 64;
@@ -19,6 +20,8 @@ pub(crate) enum Failure {
     Store(#[from] StoreError),
     #[error("{0}")]
     Bind(#[from] BindError),
+    #[error("{0}")]
+    Tls(#[from] TlsError),
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
 }
@@ -26,7 +29,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Failure::Config(_) => CONFIG,
+            Failure::Config(_) | Failure::Tls(_) => CONFIG,
             Failure::Store(_) | Failure::System(_) => IO,
             Failure::Bind(_) => UNAVAILABLE,
         }

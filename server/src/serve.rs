@@ -7,6 +7,7 @@ use net::address::ListenAddress;
 use net::config::{Service, Settings};
 use net::listener::Listener;
 use net::server::{NewSession, Server, ServerConfig};
+use net::tls::ServerTls;
 use store::sqlite::{Options, SqliteStore};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -31,6 +32,10 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
 }
 
 async fn serve(args: &Args, settings: &Settings, store: SqliteStore) -> Result<(), Failure> {
+    let config = ServerConfig {
+        tls: ServerTls::new(&settings.tls)?,
+        ..ServerConfig::from_settings(settings)
+    };
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let addresses = if args.listen.is_empty() {
@@ -51,12 +56,7 @@ async fn serve(args: &Args, settings: &Settings, store: SqliteStore) -> Result<(
     }
     announce(&listeners, settings);
     let sessions: NewSession = Arc::new(move || Box::new(store.session()));
-    let server = Server::new(
-        ServerConfig::from_settings(settings),
-        listeners,
-        sessions,
-        Arc::new(verifiers),
-    );
+    let server = Server::new(config, listeners, sessions, Arc::new(verifiers));
     server
         .run(async {
             tokio::select! {

@@ -107,7 +107,11 @@ impl Wire {
             peer: PeerAddress::Tcp {
                 host: self.relay.ip().to_string(),
                 port: self.relay.port(),
+                tls: false,
+                noauth: false,
             },
+            tls: None,
+            mechanisms: Vec::new(),
             credentials: Some(Credentials {
                 user: USER.to_owned(),
                 password: self.password.clone(),
@@ -171,6 +175,9 @@ fn config() -> ServerConfig {
         admins: vec![USER.to_owned()],
         mechanisms: Vec::new(),
         allow_plaintext: false,
+        tls: None,
+        tls_required: false,
+        login_timeout: SILENCE_MAX,
         compress: true,
         partitions: Vec::new(),
         unauthenticated_bytes_max: 65_536,

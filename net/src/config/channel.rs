@@ -22,7 +22,7 @@ pub const CHANNEL_KEYS: [&str; 9] = [
 ];
 
 /// Keys whose form for a channel mailtwin knows and Cyrus does not.
-pub const OWN_CHANNEL_KEYS: [&str; 17] = [
+pub const OWN_CHANNEL_KEYS: [&str; 18] = [
     "mailtwin_metrics_listen",
     "mailtwin_quarantine_after",
     "mailtwin_quarantine_retry",
@@ -30,6 +30,7 @@ pub const OWN_CHANNEL_KEYS: [&str; 17] = [
     "mailtwin_retry_maxwait",
     "mailtwin_retry_wait",
     "mailtwin_tls",
+    "mailtwin_tls_fingerprint",
     "mailtwin_tls_name",
     "mailtwin_tls_verify",
     "mailtwin_workers",

@@ -25,7 +25,7 @@ const CYRUS_ENDINGS: [&str; 6] = [
 ];
 
 /// Keys that belong to mailtwin alone; sorted.
-pub(super) const OWN_KEYS: [&str; 25] = [
+pub(super) const OWN_KEYS: [&str; 26] = [
     "mailtwin_allow_plaintext",
     "mailtwin_compress",
     "mailtwin_connections",
@@ -44,6 +44,7 @@ pub(super) const OWN_KEYS: [&str; 25] = [
     "mailtwin_socket_mode",
     "mailtwin_store",
     "mailtwin_tls",
+    "mailtwin_tls_fingerprint",
     "mailtwin_tls_name",
     "mailtwin_tls_verify",
     "mailtwin_unauthenticated_bytes",

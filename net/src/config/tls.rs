@@ -96,6 +96,9 @@ pub struct TlsKeys {
     pub verify: bool,
     /// `mailtwin_tls_name`, by channel too: the name that the replica's certificate must have; the host's by default.
     pub name: Option<String>,
+    /// `mailtwin_tls_fingerprint`, by channel too: SHA-256 of the one certificate that the replica may show, in place of
+    /// all other verification.
+    pub fingerprint: Option<[u8; 32]>,
 }
 
 impl TlsKeys {
@@ -138,6 +141,7 @@ impl TlsKeys {
             wish: lookup.parsed("mailtwin_tls", wish)?.unwrap_or(TlsWish::Auto),
             verify: lookup.switch("mailtwin_tls_verify", true)?,
             name: lookup.text("mailtwin_tls_name"),
+            fingerprint: lookup.parsed("mailtwin_tls_fingerprint", fingerprint)?,
         })
     }
 
@@ -195,6 +199,23 @@ fn wish(text: &str) -> Result<TlsWish, &'static str> {
         "off" => Ok(TlsWish::Off),
         _ => Err("write `auto`, `required` or `off`"),
     }
+}
+
+/// 64 hexadecimal digits, with or without colons between pairs.
+fn fingerprint(text: &str) -> Result<[u8; 32], &'static str> {
+    const WRONG: &str = "write the SHA-256 of the replica's certificate as 64 hexadecimal digits \
+                         (openssl x509 -in CERT -noout -fingerprint -sha256)";
+    let digits: Vec<u8> = text
+        .chars()
+        .filter(|&c| c != ':')
+        .map(|c| c.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+        .collect::<Option<_>>()
+        .ok_or(WRONG)?;
+    let bytes: Vec<u8> = digits
+        .chunks(2)
+        .map(|pair| pair.iter().fold(0, |byte, digit| (byte << 4) | digit))
+        .collect();
+    bytes.try_into().ok().filter(|_| digits.len() == 64).ok_or(WRONG)
 }
 
 /// Cyrus looks for the names anywhere in the text, so any separator will do.

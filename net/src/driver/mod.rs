@@ -4,6 +4,7 @@
 //! takes what it says, and the socket is read only as the machine wants it, one buffer ahead: a slow peer, a slow disk
 //! and a slow machine each hold back the other two.
 
+mod transport;
 mod wire;
 mod worker;
 
@@ -17,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, Waiting};
+use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, TlsStarted, Waiting};
 use engine::ticket::{Reply, Session, StoreError, TicketId};
 use engine::{Master, Replica};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -27,6 +28,7 @@ use self::wire::Wire;
 use self::worker::Worker;
 use crate::deflate::{InflateError, InflateLimits, LEVEL_DEFAULT};
 use crate::sasl::{NoSasl, SaslLayer};
+use crate::tls::{TlsFacts, TlsSide};
 use crate::trace::Trace;
 
 /// Bytes given to the machine at once while the peer has not logged in, so that a login is seen before what was sent
@@ -77,6 +79,12 @@ pub struct Options {
     pub login_timeout: Duration,
     /// How long a machine may go on after it was told to stop.
     pub shutdown_grace: Duration,
+    /// How long a TLS handshake may take. [CS-CONN-43]
+    pub handshake_timeout: Duration,
+    /// How long the peer may be connected without logging in, whatever it does; `None` for ever, and for a trusted peer.
+    pub login_within: Option<Duration>,
+    /// What STARTTLS leads to; `None` where it cannot come.
+    pub tls: Option<TlsSide>,
     /// Delay of each failed SASL step. [CS-AUTH-5]
     pub failed_login_pause: Duration,
     /// Bytes read ahead of a machine that cannot go on because the peer does not take what it says. A master that sends
@@ -98,6 +106,9 @@ impl Default for Options {
             peer_timeout: Duration::from_secs(1800),
             login_timeout: Duration::from_secs(1800),
             shutdown_grace: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(60),
+            login_within: None,
+            tls: None,
             failed_login_pause: Duration::ZERO,
             read_ahead_bytes: 0,
             deflate_level: LEVEL_DEFAULT,
@@ -120,6 +131,15 @@ pub enum End {
     /// The peer was silent, or took nothing, for so long.
     #[error("the peer did nothing for {} seconds", .0.as_secs())]
     TimedOut(Duration),
+    /// The TLS handshake failed; the text says what to do.
+    #[error("TLS: {0}")]
+    Tls(String),
+    /// The peer sent something in clear behind the switch to TLS.
+    #[error("something came in clear behind STARTTLS; somebody may be tampering with the connection")]
+    Injected,
+    /// The peer did not log in within so long.
+    #[error("no login within {} seconds", .0.as_secs())]
+    NoLogin(Duration),
     /// The peer's deflated data is of no use.
     #[error("{0}")]
     Inflate(#[from] InflateError),
@@ -158,6 +178,11 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
         alarm: Box::pin(tokio::time::sleep(timeout)),
         timeout,
         grace_ends: None,
+        handshake: None,
+        login_ends: options
+            .login_within
+            .filter(|_| !options.trusted)
+            .map(|within| Instant::now() + within),
         active_at: Instant::now(),
         read_error: None,
         input_bytes_max: if options.trusted {
@@ -234,6 +259,7 @@ enum Sasl {
 enum Event {
     Stored(TicketId, Result<Reply, StoreError>),
     Sasl(SaslReply),
+    Secured(TlsFacts),
     Stop,
     /// Some bytes moved; nothing for the machine.
     Moved,
@@ -249,11 +275,20 @@ struct Connection<M, S, O> {
     alarm: Pin<Box<Sleep>>,
     timeout: Duration,
     grace_ends: Option<Instant>,
+    handshake: Option<Handshake>,
+    login_ends: Option<Instant>,
     active_at: Instant,
     read_error: Option<io::Error>,
     input_bytes_max: usize,
     options: Options,
     observe: O,
+}
+
+/// How far a switch to TLS is.
+enum Handshake {
+    /// What is said before it is still on its way out.
+    Wanted(TlsSide),
+    Running,
 }
 
 /// What the machine said last.
@@ -295,8 +330,17 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                     if matches!(reply, SaslReply::Success { .. }) {
                         self.wire.trust();
                         self.input_bytes_max = usize::MAX;
+                        self.login_ends = None;
                     }
                     Input::Sasl(reply)
+                }
+                Event::Secured(facts) => {
+                    if let Sasl::Idle(layer) = &mut self.sasl {
+                        layer.secured(&facts);
+                    }
+                    Input::TlsStarted(TlsStarted {
+                        identified: facts.peer.is_some(),
+                    })
                 }
                 Event::Stop => {
                     self.grace_ends = Some(Instant::now() + self.options.shutdown_grace);
@@ -322,7 +366,13 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 Output::StartDeflate { received } => {
                     self.wire.start_deflate(self.options.deflate_level, received)
                 }
-                Output::StartTls => return Err(End::Broken("no TLS here")),
+                Output::StartTls => match self.options.tls.take() {
+                    Some(side) => {
+                        self.wire.flush();
+                        self.handshake = Some(Handshake::Wanted(side));
+                    }
+                    None => return Err(End::Broken("the machine wants TLS, and there is none")),
+                },
                 Output::Wait(waiting) => {
                     if waiting.for_owner {
                         self.timeout = self.options.peer_timeout;
@@ -376,6 +426,9 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
             0
         };
         poll_fn(|cx| {
+            if let Poll::Ready(event) = self.poll_secure(cx) {
+                return Poll::Ready(event);
+            }
             // A machine that still has something to say is told nothing new before it has said it.
             if let Drained::Waits(_) = drained {
                 match self.worker.poll_answer(cx) {
@@ -424,12 +477,40 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
             {
                 return Poll::Ready(Event::End(match end {
                     Deadline::Peer => End::TimedOut(self.timeout),
+                    Deadline::Handshake => End::Tls(format!(
+                        "the handshake was not done within {} seconds",
+                        self.options.handshake_timeout.as_secs()
+                    )),
+                    Deadline::Login => End::NoLogin(self.options.login_within.unwrap_or_default()),
                     Deadline::Grace => End::Stopped,
                 }));
             }
             Poll::Pending
         })
         .await
+    }
+
+    /// Begins the handshake as soon as all before it is out, and carries it on.
+    fn poll_secure(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
+        if let Some(Handshake::Wanted(side)) = &self.handshake
+            && !self.wire.has_output()
+        {
+            if !self.wire.start_tls(side.clone()) {
+                return Poll::Ready(Event::End(End::Injected));
+            }
+            self.handshake = Some(Handshake::Running);
+        }
+        let Some(Handshake::Running) = &self.handshake else {
+            return Poll::Pending;
+        };
+        match self.wire.poll_handshake(cx) {
+            Poll::Ready(Ok(facts)) => {
+                self.handshake = None;
+                Poll::Ready(Event::Secured(facts))
+            }
+            Poll::Ready(Err(text)) => Poll::Ready(Event::End(End::Tls(text))),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// When the patience with what is waited for ends.
@@ -442,8 +523,19 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         };
         let peer =
             (only_peer || self.wire.has_output()).then(|| (self.active_at + self.timeout, Deadline::Peer));
+        let handshake = self.handshake.is_some().then(|| {
+            (
+                self.active_at + self.options.handshake_timeout,
+                Deadline::Handshake,
+            )
+        });
+        let login = self.login_ends.map(|at| (at, Deadline::Login));
         let grace = self.grace_ends.map(|at| (at, Deadline::Grace));
-        peer.into_iter().chain(grace).min_by_key(|(at, _)| *at)
+        peer.into_iter()
+            .chain(handshake)
+            .chain(login)
+            .chain(grace)
+            .min_by_key(|(at, _)| *at)
     }
 
     fn start_sasl(&mut self, request: SaslRequest) {
@@ -477,6 +569,8 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
 #[derive(Clone, Copy)]
 enum Deadline {
     Peer,
+    Handshake,
+    Login,
     Grace,
 }
 

@@ -1,4 +1,4 @@
-//! What stands between the machine's bytes and the socket's: deflate both ways, the queue of what goes out, the one
+//! What stands between the machine's bytes and the socket's: TLS below deflate both ways, the queue of what goes out, the one
 //! buffer of what came in.
 
 use std::collections::VecDeque;
@@ -10,30 +10,34 @@ use bytes::{Buf, Bytes, BytesMut};
 use engine::flow::Now;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 
+use super::transport::Transport;
 use crate::deflate::{Deflater, InflateError, InflateLimits, Inflater};
+use crate::tls::{TlsFacts, TlsSide};
 use crate::trace::{Direction, Trace};
 
 /// Bytes that wait for the socket at which the machine is asked for no more.
 pub(super) const OUT_BYTES_HIGH: usize = 256 * 1024;
 
 /// Bytes of one read at most.
-const READ_BYTES: usize = 128 * 1024;
+const READ_BYTES_MOST: usize = 128 * 1024;
 
-/// Room left in the read buffer below which a new one is taken.
-const READ_BYTES_LOW: usize = 16 * 1024;
+/// Bytes of the first read, and of the first one after the peer was silent: a connection that idles holds no more.
+const READ_BYTES_LEAST: usize = 8 * 1024;
 
 /// Pieces given to one write.
 const SLICES: usize = 64;
 
 /// Both directions of a connection, above its socket.
 pub(super) struct Wire<S> {
-    stream: S,
+    stream: Transport<S>,
     out: VecDeque<Bytes>,
     out_bytes: usize,
     deflater: Option<Deflater>,
     inflater: Option<Inflater>,
     inflate_limits: InflateLimits,
     buffer: BytesMut,
+    /// Bytes of the next read buffer: more with each one that was filled, the least again after a silence.
+    read_bytes: usize,
     inbox: VecDeque<Bytes>,
     inbox_bytes: usize,
     read_closed: bool,
@@ -44,13 +48,14 @@ pub(super) struct Wire<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     pub(super) fn new(stream: S, inflate_limits: InflateLimits, trace: Option<Trace>) -> Self {
         Wire {
-            stream,
+            stream: Transport::new(stream),
             out: VecDeque::new(),
             out_bytes: 0,
             deflater: None,
             inflater: None,
             inflate_limits,
             buffer: BytesMut::new(),
+            read_bytes: READ_BYTES_LEAST,
             inbox: VecDeque::new(),
             inbox_bytes: 0,
             read_closed: false,
@@ -101,6 +106,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.deflater = Some(Deflater::new(level));
     }
 
+    /// Begins the TLS handshake, once all output is out. False when something came in clear behind the switch.
+    pub(super) fn start_tls(&mut self, side: TlsSide) -> bool {
+        let clean = self.is_drained();
+        if clean {
+            self.stream.start_tls(side);
+        }
+        clean
+    }
+
+    /// Goes on with the handshake.
+    ///
+    /// # Errors
+    /// Why it failed; the connection is at its end.
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<TlsFacts, String>> {
+        self.stream.poll_handshake(cx)
+    }
+
     /// The peer is known: it may send what inflates to more.
     pub(super) fn trust(&mut self) {
         self.inflate_limits = InflateLimits::TRUSTED;
@@ -144,7 +166,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     pub(super) fn has_output(&self) -> bool {
-        !self.out.is_empty()
+        !self.out.is_empty() || self.stream.is_unflushed()
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -154,7 +176,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     /// Writes some of the queue. Pending when there is nothing to write.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.out.is_empty() {
-            return Poll::Pending;
+            return if self.stream.is_unflushed() {
+                Pin::new(&mut self.stream).poll_flush(cx)
+            } else {
+                Poll::Pending
+            };
         }
         let empty: &[u8] = &[];
         let mut slices = [IoSlice::new(empty); SLICES];
@@ -178,13 +204,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.read_closed || !(self.is_drained() || self.inbox_bytes < ahead_bytes_max) {
             return Poll::Pending;
         }
-        if self.buffer.capacity() - self.buffer.len() < READ_BYTES_LOW {
-            self.buffer.reserve(READ_BYTES);
+        if self.buffer.capacity() < READ_BYTES_LEAST {
+            self.buffer = BytesMut::with_capacity(self.read_bytes);
         }
-        let read = ready!(pin!(self.stream.read_buf(&mut self.buffer)).poll(cx));
+        let room = self.buffer.capacity();
+        let Poll::Ready(read) = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) else {
+            if self.buffer.capacity() > READ_BYTES_LEAST {
+                self.buffer = BytesMut::new();
+                self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_LEAST);
+            }
+            return Poll::Pending;
+        };
         match read {
             Ok(0) => self.read_closed = true,
-            Ok(_) => {
+            Ok(count) => {
+                if count == room {
+                    self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MOST);
+                }
                 let bytes = self.buffer.split().freeze();
                 self.inbox_bytes += bytes.len();
                 self.inbox.push_back(bytes);
@@ -204,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     /// The socket, for closing it.
-    pub(super) fn into_stream(self) -> S {
+    pub(super) fn into_stream(self) -> Transport<S> {
         self.stream
     }
 

@@ -6,8 +6,9 @@ use rsasl::prelude::{Mechname, SASLClient, SASLConfig, Session, SessionError, St
 use rsasl::property::{AuthId, Password};
 
 use super::verifier::prepare;
-use super::{SaslLayer, decode, encode, failure, is_scram_shaped};
+use super::{EXTERNAL, SaslLayer, decode, encode, failure, is_scram_shaped};
 use crate::secret::Secret;
+use crate::tls::TlsFacts;
 
 /// What the client can do, best first.
 const SUPPORTED: [&str; 4] = ["SCRAM-SHA-512", "SCRAM-SHA-256", "SCRAM-SHA-1", "PLAIN"];
@@ -32,6 +33,9 @@ pub struct Credentials {
 /// One connection's client side.
 pub struct ClientSasl {
     credentials: Option<Credentials>,
+    mechanisms: Vec<String>,
+    /// What is known of TLS, inside it.
+    tls: Option<TlsFacts>,
     session: Option<Session>,
     state: Progress,
 }
@@ -47,18 +51,53 @@ impl ClientSasl {
     pub fn new(credentials: Option<Credentials>) -> Self {
         ClientSasl {
             credentials,
+            mechanisms: Vec::new(),
+            tls: None,
             session: None,
             state: Progress::Running,
         }
     }
 
+    /// Allows only these mechanisms (in capitals); all when empty. For a client that may log in by its certificate alone,
+    /// and so may have no credentials.
+    #[must_use]
+    pub fn only(mut self, mechanisms: Vec<String>) -> Self {
+        self.mechanisms = mechanisms;
+        self
+    }
+
+    /// Whether to log in by the certificate that was shown: it names somebody, and nobody else is configured to log in
+    /// with a password, or the mechanism is forced. [CS-AUTH-14]
+    fn is_certified(&self, offered: &[String]) -> bool {
+        let Some(own) = self.tls.as_ref().and_then(|facts| facts.own.as_ref()) else {
+            return false;
+        };
+        let offers = offered.iter().any(|name| name.eq_ignore_ascii_case(EXTERNAL));
+        let forced = self.mechanisms.iter().any(|name| name == EXTERNAL);
+        let wanted = match &self.credentials {
+            _ if forced => true,
+            _ if !self.mechanisms.is_empty() => false,
+            Some(credentials) => credentials.user == *own,
+            None => true,
+        };
+        offers && wanted
+    }
+
     fn choose(&mut self, offered: &[String]) -> SaslReply {
+        if self.is_certified(offered) {
+            self.state = Progress::Finished;
+            return SaslReply::Chosen {
+                mechanism: EXTERNAL.to_owned(),
+                initial: Some(bytes::Bytes::from_static(b"=")),
+            };
+        }
         let Some(credentials) = &self.credentials else {
             return failure(
                 "the server wants a login; set `sync_authname` and `sync_password` in the configuration",
             );
         };
-        let name = match pick(offered, credentials) {
+        let verified = self.tls.as_ref().map(|facts| facts.verified);
+        let name = match pick(offered, credentials, verified) {
             Ok(name) => name,
             Err(text) => return SaslReply::Failure { text },
         };
@@ -170,20 +209,35 @@ impl SaslLayer for ClientSasl {
             SaslRequest::Start { .. } => failure("this is the client side"),
         }
     }
+
+    fn secured(&mut self, facts: &TlsFacts) {
+        self.tls = Some(facts.clone());
+    }
 }
 
-/// The best mechanism that both sides have, or what to do. [CS-AUTH-11]
-fn pick(offered: &[String], credentials: &Credentials) -> Result<&'static str, String> {
+/// The best mechanism that both sides have, or what to do. `verified` tells, inside TLS, whether the server is who it
+/// should be: a password goes to nobody else. [CS-AUTH-11] [CS-AUTH-16]
+fn pick(
+    offered: &[String],
+    credentials: &Credentials,
+    verified: Option<bool>,
+) -> Result<&'static str, String> {
     let offers = |name: &str| offered.iter().any(|o| o.eq_ignore_ascii_case(name));
     let wanted =
         |name: &str| credentials.mechanisms.is_empty() || credentials.mechanisms.iter().any(|m| m == name);
     let mut common = SUPPORTED.into_iter().filter(|name| offers(name) && wanted(name));
     match common.next() {
-        Some("PLAIN") if !credentials.allow_plain => {
-            Err("the server offers no mechanism that hides the password \
-             (PLAIN only); set `mailtwin_allow_plaintext: yes` to send it in clear over this network"
-                .to_owned())
-        }
+        Some("PLAIN") if !credentials.allow_plain && verified == Some(false) => Err(
+            "the server offers no mechanism that hides the password (PLAIN only), and its certificate is not verified; \
+             let it be (`mailtwin_tls_verify`, `mailtwin_tls_fingerprint`), or set `mailtwin_allow_plaintext: yes` to \
+             give the password to whoever answers"
+                .to_owned(),
+        ),
+        Some("PLAIN") if !credentials.allow_plain && verified.is_none() => Err(
+            "the server offers no mechanism that hides the password (PLAIN only), and there is no TLS; give the replica \
+             a certificate, or set `mailtwin_allow_plaintext: yes` to send the password in clear over this network"
+                .to_owned(),
+        ),
         Some(name) => Ok(name),
         None => Err(format!(
             "no common mechanism: the server offers {}; this client knows {}",

@@ -1,4 +1,4 @@
-//! SASL below the engine: PLAIN and SCRAM for both sides, over rsasl.
+//! SASL below the engine: PLAIN and SCRAM for both sides, over rsasl; EXTERNAL inside TLS.
 //!
 //! A layer answers one [`SaslRequest`] at a time. Steps compute (PBKDF2 takes milliseconds) and may read the store, so
 //! they belong on a thread that may block.
@@ -14,8 +14,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use engine::flow::{SaslReply, SaslRequest};
 
+use crate::tls::TlsFacts;
+
 pub use client::{ClientSasl, Credentials};
-pub use server::{ServerSasl, Verifiers, mechanisms};
+pub use server::{EXTERNAL, ServerSasl, Verifiers, inside_tls, mechanisms};
 pub use verifier::{Hash, ITERATIONS_DEFAULT, PasswordError, Verifier, derive, derive_all};
 
 /// What Cyrus says to a wrong password, an unknown user and the like: nothing that tells them apart. [CS-AUTH-5]
@@ -27,6 +29,11 @@ const BAD_DATA: &str = "bad protocol / cancel";
 pub trait SaslLayer: Send {
     /// Does one step; may take milliseconds and read files.
     fn step(&mut self, request: SaslRequest) -> SaslReply;
+
+    /// The connection is inside TLS now: what may be offered and used changes. Never within an exchange.
+    fn secured(&mut self, facts: &TlsFacts) {
+        let _ = facts;
+    }
 }
 
 /// For peers that need no authentication (Unix sockets): refuses everything.

@@ -1,4 +1,4 @@
-//! The server side: PLAIN and SCRAM against verifiers.
+//! The server side: PLAIN and SCRAM against verifiers, EXTERNAL by the certificate that TLS verified.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use super::{
     BAD_DATA, Hash, ITERATIONS_DEFAULT, REFUSED, SaslLayer, Verifier, decode, encode, failure,
     is_scram_shaped,
 };
+use crate::tls::TlsFacts;
 
 /// Where verifiers are kept.
 pub trait Verifiers: Send + Sync {
@@ -36,11 +37,29 @@ pub fn mechanisms(allowed: &[String], plain: bool) -> Vec<String> {
         .collect()
 }
 
+/// The mechanisms a server offers inside TLS, `allowed` as for [`mechanisms`]: PLAIN crosses no network in clear there, and
+/// EXTERNAL is for clients with a certificate.
+pub fn inside_tls(allowed: &[String]) -> Vec<String> {
+    let external = allowed.is_empty() || allowed.iter().any(|name| name == EXTERNAL);
+    let mut offered = mechanisms(allowed, true);
+    offered.extend(external.then(|| EXTERNAL.to_owned()));
+    offered
+}
+
+/// The mechanism of a client that is known by its certificate.
+pub const EXTERNAL: &str = "EXTERNAL";
+
 /// One connection's server side. A failed attempt may be followed by another one.
 pub struct ServerSasl {
     verifiers: Arc<dyn Verifiers>,
     admins: Arc<[String]>,
     mechanisms: Vec<String>,
+    /// Those inside TLS.
+    mechanisms_inside: Vec<String>,
+    /// Who the client is by its certificate.
+    certified: Option<String>,
+    /// The exchange is one of EXTERNAL, and waits for the client's answer to an empty challenge.
+    external: bool,
     session: Option<Session<Outcome>>,
     /// Whether the next message is the first of its exchange.
     first: bool,
@@ -53,16 +72,34 @@ impl ServerSasl {
             verifiers,
             admins,
             mechanisms,
+            mechanisms_inside: Vec::new(),
+            certified: None,
+            external: false,
             session: None,
             first: true,
         }
     }
 
+    /// Says what may be used inside TLS in place of the others; EXTERNAL among them is for clients with a certificate.
+    #[must_use]
+    pub fn inside_tls(mut self, mechanisms: Vec<String>) -> Self {
+        self.mechanisms_inside = mechanisms;
+        self
+    }
+
     fn start(&mut self, mechanism: &str, initial: Option<&[u8]>) -> SaslReply {
         self.session = None;
+        self.external = false;
         let name = mechanism.to_ascii_uppercase();
         if !self.mechanisms.contains(&name) {
             return failure("no mechanism available");
+        }
+        if name == EXTERNAL {
+            self.external = true;
+            return match initial {
+                Some(data) => self.certify(data),
+                None => SaslReply::Send(encode(b"")),
+            };
         }
         let callback = Callback {
             verifiers: Arc::clone(&self.verifiers),
@@ -115,6 +152,22 @@ impl ServerSasl {
         }
     }
 
+    /// Ends EXTERNAL (RFC 4422): the client may name whom it wants to act for, and is who its certificate says.
+    /// [CS-AUTH-14]
+    fn certify(&mut self, data: &[u8]) -> SaslReply {
+        self.external = false;
+        let named = if data == b"=" {
+            Some(Vec::new())
+        } else {
+            decode(data)
+        };
+        let (Some(named), Some(user)) = (named, self.certified.clone()) else {
+            return failure(BAD_DATA);
+        };
+        let own_rights = named.is_empty() || named == user.as_bytes();
+        self.finish(Some(Login { user, own_rights }), b"")
+    }
+
     fn finish(&self, login: Option<Login>, answer: &[u8]) -> SaslReply {
         let Some(login) = login else {
             tracing::info!("a login attempt failed");
@@ -140,11 +193,23 @@ impl SaslLayer for ServerSasl {
     fn step(&mut self, request: SaslRequest) -> SaslReply {
         match request {
             SaslRequest::Start { mechanism, initial } => self.start(&mechanism, initial.as_deref()),
+            SaslRequest::Step(data) if self.external => self.certify(&data),
             SaslRequest::Step(data) => self.advance(&data),
             SaslRequest::Abort | SaslRequest::Choose { .. } => {
                 self.session = None;
+                self.external = false;
                 failure(BAD_DATA)
             }
+        }
+    }
+
+    fn secured(&mut self, facts: &TlsFacts) {
+        self.session = None;
+        self.external = false;
+        self.certified.clone_from(&facts.peer);
+        self.mechanisms = std::mem::take(&mut self.mechanisms_inside);
+        if self.certified.is_none() {
+            self.mechanisms.retain(|name| name != EXTERNAL);
         }
     }
 }
