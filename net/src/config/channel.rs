@@ -72,7 +72,7 @@ impl LogKeys {
             chain: lookup.switch("sync_log_chain", false)?,
             channels: list("sync_log_channels", DEFAULT_CHANNEL)?,
             unsuppressable: list("sync_log_unsuppressable_channels", "squatter")?,
-            rightnow: lookup.parsed("sync_rightnow_channel", |text| channel_name(text))?,
+            rightnow: lookup.parsed("sync_rightnow_channel", channel_name)?,
         })
     }
 

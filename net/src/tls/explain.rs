@@ -93,10 +93,11 @@ fn of_certificate(fault: &CertificateError, seen: &Seen<'_>) -> String {
             text,
             " names no host in a subjectAltName, which is where TLS looks; make one with `subjectAltName = DNS:{host}`{pin}"
         ),
-        (CertificateError::NotValidForNameContext { presented, .. }, _) => write!(
+        (CertificateError::NotValidForNameContext { expected, presented }, _) => write!(
             text,
-            " is not for the name {host} but for {}; connect by a name that it has, or say which one is right with \
+            " is not for the name {} but for {}; connect by a name that it has, or say which one is right with \
              `mailtwin_tls_name`",
+            expected.to_str(),
             names(presented)
         ),
         (CertificateError::NotValidForName, _) => write!(
@@ -120,7 +121,8 @@ fn of_certificate(fault: &CertificateError, seen: &Seen<'_>) -> String {
         ),
         (CertificateError::ApplicationVerificationFailure, _) if seen.pinned => write!(
             text,
-            " is not the one of `mailtwin_tls_fingerprint`; if it was renewed, set the key to {}",
+            " is not the one of `mailtwin_tls_fingerprint`; compare the replica's own with {}, and if it was \
+             renewed, set the key to that",
             fingerprint(seen).unwrap_or_default()
         ),
         (CertificateError::Revoked, _) => write!(text, " was revoked; give the replica another one"),
@@ -154,9 +156,12 @@ fn expired(seen: &Seen<'_>, own: Option<&Certificate>, fault: &CertificateError)
     }
 }
 
-/// `DnsName("a")` and the like, as they stand in rustls's error, without the wrapping.
+/// `DnsName("a")`, `IpAddress(::1)` and the like, as they stand in rustls's error, without the wrapping.
 fn names(presented: &[String]) -> String {
-    let bare = |name: &String| name.split('"').nth(1).unwrap_or(name).to_owned();
+    let bare = |name: &String| {
+        let inside = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+        inside.unwrap_or(name).trim_matches('"').to_owned()
+    };
     presented.iter().map(bare).collect::<Vec<_>>().join(", ")
 }
 
