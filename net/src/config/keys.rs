@@ -25,7 +25,7 @@ const CYRUS_ENDINGS: [&str; 6] = [
 ];
 
 /// Keys that belong to mailtwin alone; sorted.
-pub(super) const OWN_KEYS: [&str; 26] = [
+pub(super) const OWN_KEYS: [&str; 23] = [
     "mailtwin_allow_plaintext",
     "mailtwin_compress",
     "mailtwin_connections",
@@ -33,13 +33,11 @@ pub(super) const OWN_KEYS: [&str; 26] = [
     "mailtwin_log_format",
     "mailtwin_login_timeout",
     "mailtwin_metrics_listen",
-    "mailtwin_pidfile",
     "mailtwin_quarantine_after",
     "mailtwin_quarantine_retry",
     "mailtwin_quarantine_wait",
     "mailtwin_retry_maxwait",
     "mailtwin_retry_wait",
-    "mailtwin_sessions",
     "mailtwin_shutdown_grace",
     "mailtwin_socket_mode",
     "mailtwin_store",
@@ -48,7 +46,6 @@ pub(super) const OWN_KEYS: [&str; 26] = [
     "mailtwin_tls_name",
     "mailtwin_tls_verify",
     "mailtwin_unauthenticated_bytes",
-    "mailtwin_user",
     "mailtwin_wake",
     "mailtwin_workers",
     "sync_compress",

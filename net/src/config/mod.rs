@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use channel::{CHANNEL_KEYS, LogKeys, OWN_CHANNEL_KEYS, channel_name};
 pub use keys::{own_keys, sync_keys, tls_keys};
 pub use rolling::RollingKeys;
-pub use service::{LogFormat, RunAs, ServiceKeys};
+pub use service::{LogFormat, ServiceKeys};
 pub use settings::{CompressWish, Settings};
 pub use value::{ValueError, parse_bool, parse_duration};
 

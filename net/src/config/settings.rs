@@ -88,7 +88,7 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// `mailtwin_compress`: whether `sync_server` offers deflate; yes.
     pub server_compress: bool,
-    /// `mailtwin_connections`: connections served at a time; 4,096.
+    /// `mailtwin_connections`: connections served at a time; 64.
     pub connections_max: usize,
     /// `mailtwin_shutdown_grace`: how long running commands may finish after SIGTERM; 10 seconds.
     pub shutdown_grace: Duration,
@@ -167,7 +167,7 @@ impl Settings {
                 .parsed("mailtwin_listen", listen)?
                 .unwrap_or_else(|| vec![ListenAddress::default()]),
             server_compress: plain.switch("mailtwin_compress", true)?,
-            connections_max: plain.parsed("mailtwin_connections", count)?.unwrap_or(4096),
+            connections_max: plain.parsed("mailtwin_connections", count)?.unwrap_or(64),
             shutdown_grace: plain.duration("mailtwin_shutdown_grace", 10)?,
             socket_mode: plain.parsed("mailtwin_socket_mode", mode)?.unwrap_or(0o600),
             unauthenticated_bytes_max: plain
