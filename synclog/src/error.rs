@@ -32,16 +32,6 @@ pub enum LogError {
         /// The log.
         path: PathBuf,
     },
-    /// A file of ours cannot be understood.
-    #[error("{} line {line}: {what}; mend or remove the line", path.display())]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// What is wrong.
-        what: String,
-    },
     /// What the system said.
     #[error("cannot {what} {}: {source}", path.display())]
     Io {
