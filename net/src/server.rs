@@ -38,7 +38,7 @@ pub struct ServerConfig {
     /// Certificates for STARTTLS; `None` does not offer it. [`ServerConfig::from_settings`] leaves this to the caller,
     /// for the files may not be readable.
     pub tls: Option<ServerTls>,
-    /// Whether nobody may log in outside of TLS, those on this machine excepted.
+    /// Whether nobody may log in outside of TLS; Unix sockets, which need no login, excepted.
     pub tls_required: bool,
     /// How long a peer may be connected without logging in.
     pub login_timeout: Duration,
@@ -177,9 +177,8 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     let offered = if trusted {
         Vec::new()
     } else {
-        let in_clear = !config.tls_required || origin.is_local();
-        let all =
-            in_clear.then(|| mechanisms(&config.mechanisms, origin.is_local() || config.allow_plaintext));
+        let plain = origin.is_local() || config.allow_plaintext;
+        let all = (!config.tls_required).then(|| mechanisms(&config.mechanisms, plain));
         all.unwrap_or_default()
     };
     let inside = inside_tls(&config.mechanisms);

@@ -10,7 +10,7 @@ use super::session::{Conn, Peer, bad, no, ok};
 use crate::flow::{SaslReply, SaslRequest};
 
 /// Sends the banner, at the beginning and again inside TLS. A trusted peer sees its last line only. [CS-CONN-2]
-/// [CS-CONN-4] [CS-CONN-5] [CS-EXC-27]
+/// [CS-CONN-4] [CS-CONN-5] [CS-EXC-32]
 pub(super) fn greet(conn: &Conn) {
     let capability = |name: &'static [u8], arguments: Vec<Text>| Data::Capability {
         name: Text::from_static(name),
@@ -25,7 +25,7 @@ pub(super) fn greet(conn: &Conn) {
         if conn.config.tls.is_some() && conn.tls.is_none() {
             lines.push(capability(b"STARTTLS", Vec::new()));
         }
-        if conn.config.compress {
+        if conn.config.compress && !conn.compressed {
             lines.push(capability(b"COMPRESS", vec![Text::from_static(b"DEFLATE")]));
         }
         lines.push(capability(b"SIEVE-MAILBOX", Vec::new()));
@@ -49,7 +49,7 @@ fn mechanisms(conn: &Conn) -> Vec<Text> {
 }
 
 /// `STARTTLS`. What came in clear behind it may be somebody else's words, so it ends the connection. [CS-AUTH-12]
-/// [CS-AUTH-13] [CS-EXC-28]
+/// [CS-AUTH-13] [CS-EXC-31]
 pub(super) async fn start_tls(conn: &mut Conn) -> Result<(), Stop> {
     if conn.config.tls.is_none() {
         conn.say(bad("IMAP_PROTOCOL_ERROR Unrecognized command"));
@@ -96,6 +96,20 @@ pub(super) fn compress(conn: &mut Conn, algorithm: &Text) {
     }
 }
 
+/// Failed logins on one connection; the next would be guessing.
+const LOGIN_ATTEMPTS_MAX: u32 = 5;
+
+/// Answers a failed attempt; the last one ends the connection.
+fn refuse(conn: &mut Conn, text: String) -> Result<(), Stop> {
+    conn.say(no(text));
+    conn.failed_logins += 1;
+    if conn.failed_logins < LOGIN_ATTEMPTS_MAX {
+        Ok(())
+    } else {
+        Err(Stop::Guessing)
+    }
+}
+
 /// `AUTHENTICATE`, with its exchange of lines. [CS-AUTH-1] [CS-AUTH-2] [CS-AUTH-5]
 /// [CS-AUTH-6] [CS-AUTH-8]
 pub(super) async fn authenticate(
@@ -131,14 +145,8 @@ pub(super) async fn authenticate(
                 }));
                 return Ok(());
             }
-            SaslReply::Failure { text } => {
-                conn.say(no(text));
-                return Ok(());
-            }
-            SaslReply::Chosen { .. } => {
-                conn.say(no("no mechanism available"));
-                return Ok(());
-            }
+            SaslReply::Failure { text } => return refuse(conn, text),
+            SaslReply::Chosen { .. } => return refuse(conn, "no mechanism available".to_owned()),
         };
         reply = match step {
             Answer::Line(line) => conn.port.sasl(SaslRequest::Step(line)).await,

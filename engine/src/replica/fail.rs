@@ -33,6 +33,8 @@ pub(super) enum Stop {
     Silent,
     /// The store can neither keep nor undo.
     Broken,
+    /// Too many failed logins.
+    Guessing,
     /// Something came in clear behind STARTTLS.
     Injected,
 }

@@ -31,6 +31,8 @@ pub(super) struct Conn {
     pub(super) compressed: bool,
     /// Set inside TLS.
     pub(super) tls: Option<TlsStarted>,
+    /// Logins that were refused.
+    pub(super) failed_logins: u32,
     /// The peer asked for scripts as messages of `#sieve` mailboxes.
     pub(super) sieve_mailbox: bool,
     /// The peer asked that its values win whatever is here. Never outlives the connection.
@@ -57,6 +59,7 @@ pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig) {
         peer: if config.trusted { Peer::Admin } else { Peer::Guest },
         compressed: false,
         tls: None,
+        failed_logins: 0,
         sieve_mailbox: false,
         force: false,
         batch: Batch::default(),
@@ -275,6 +278,7 @@ impl Conn {
                     self.config.unauthenticated_bytes_max
                 )
             }
+            Stop::Guessing => "too many failed logins".to_owned(),
             Stop::Injected => "bytes in clear behind STARTTLS".to_owned(),
             Stop::Fatal(malformed) => format!("{}: {malformed}", malformed.reply_text()),
             Stop::Broken => "the replica's store can neither keep nor undo the last command".to_owned(),
