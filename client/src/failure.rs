@@ -6,14 +6,17 @@ use engine::master::Ending;
 use engine::ticket::StoreError;
 use net::client::ConnectError;
 use net::config::ConfigError;
+use synclog::LogError;
 
 /// Some items failed.
 pub(crate) const SOME_FAILED: u8 = 1;
 /// Wrong arguments.
 pub(crate) const USAGE: u8 = 64;
+/// Something is wrong with the program.
+pub(crate) const SOFTWARE: u8 = 70;
 const UNAVAILABLE: u8 = 69;
 const IO: u8 = 74;
-const TEMPORARY: u8 = 75;
+pub(crate) const TEMPORARY: u8 = 75;
 const NO_PERMISSION: u8 = 77;
 const CONFIG: u8 = 78;
 
@@ -32,6 +35,10 @@ pub(crate) enum Failure {
     Store(#[from] StoreError),
     #[error("{0}")]
     Connect(#[from] ConnectError),
+    #[error("{0}")]
+    Log(LogError),
+    #[error("{0}")]
+    Ended(String, u8),
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
 }
@@ -42,7 +49,10 @@ impl Failure {
             Failure::Usage(_) => USAGE,
             Failure::Config(_) | Failure::Setting(_) => CONFIG,
             Failure::NoStore(_) | Failure::Store(_) | Failure::System(_) => IO,
-            Failure::Connect(_) => TEMPORARY,
+            Failure::Connect(_) | Failure::Log(LogError::InUse { .. }) => TEMPORARY,
+            Failure::Log(LogError::BadChannel { .. }) => USAGE,
+            Failure::Log(_) => IO,
+            Failure::Ended(_, code) => *code,
         }
     }
 }

@@ -3,12 +3,17 @@
 
 pub mod args;
 mod failure;
+mod log;
 mod names;
 mod plan;
+mod pool;
 mod report;
+mod rolling;
+mod route;
 mod run;
+mod spread;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -25,13 +30,6 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if asked { 0 } else { failure::USAGE });
         }
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(tracing::Level::WARN)
-        .with_target(false)
-        .without_time()
-        .init();
     match run::run(&args) {
         Ok(status) => ExitCode::from(status),
         Err(error) => {

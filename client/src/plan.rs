@@ -68,7 +68,8 @@ impl Printer {
         .to_string());
     }
 
-    fn print(&self, findings: &Findings) {
+    /// Prints what was found.
+    pub(crate) fn print(&self, findings: &Findings) {
         for planned in &findings.plan {
             if self.json {
                 put(&plan_json(planned).to_string());

@@ -49,6 +49,15 @@ impl Report {
         self.show(&master.progress());
     }
 
+    /// Called when something is done on one of several connections.
+    pub(crate) fn items(&mut self, total: &Progress) {
+        let due = self.looked_at.is_none_or(|at| at.elapsed() >= REDRAW);
+        if self.verbose || (self.bar.is_some() && due) {
+            self.looked_at = Some(Instant::now());
+            self.show(total);
+        }
+    }
+
     /// Shows the rest and clears the bar.
     pub(crate) fn finish(&mut self, progress: &Progress) {
         if self.verbose {

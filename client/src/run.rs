@@ -1,23 +1,19 @@
 //! From the configuration to the counts.
 
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use engine::master::{Ending, MasterConfig, Progress};
-use net::client::Target;
-use net::config::{CompressWish, Config, Service, Settings};
-use net::trace::Trace;
-use protocol::Text;
-use store::sqlite::{Options, SqliteStore};
+use engine::master::{Ending, Job, Progress};
+use net::config::{Config, Service, Settings};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::Level;
 
-use crate::args::Args;
+use crate::args::{Args, Mode};
 use crate::failure::{Failure, verdict};
-use crate::{names, plan, report, say};
-
-/// Bytes of messages sent ahead of the replica's answers.
-const PIPELINE_BYTES: u64 = 4 * 1024 * 1024;
+use crate::log::LogOptions;
+use crate::route::{Route, open_store};
+use crate::spread::{Spread, any_skipped};
+use crate::{log, names, plan, report, rolling, route, say};
 
 /// Threads that carry bytes; the store has one of its own beside these.
 const WORKERS: usize = 2;
@@ -27,49 +23,63 @@ const NOTICES_SHOWN: usize = 20;
 
 /// Runs; the exit status says how it ended.
 pub(crate) fn run(args: &Args) -> Result<u8, Failure> {
+    let mode = args.mode().map_err(Failure::Usage)?;
+    let channel = route::channel(args)?;
+    if args.wants_background() && !rolling::is_background() {
+        return Ok(rolling::detach()?);
+    }
     let config = Config::load(&args.config, Service::SyncClient)?;
-    let settings = Settings::from_config(&config)?;
+    let settings = Settings::for_channel(&config, channel.as_deref())?;
+    log::start(log_options(args, mode, &settings));
     for warning in &settings.warnings {
         tracing::warn!("{warning}");
     }
-    let job = names::job(args, settings.unix_hierarchy_separator)?;
-    let mut target = target(args, &config, &settings)?;
-    if args.verbose > 1 {
-        target.trace = Some(Trace::new(Arc::new(|line| say(format_args!("{line}")))));
+    if mode == Mode::Rolling {
+        return rolling::run(args, &config, &settings);
     }
-    let wish = if args.require_compression {
-        CompressWish::Required
-    } else {
-        settings.sync_compress
-    };
-    let master = MasterConfig {
-        compress: target.compress(wish),
-        dest_partition: args.dest_partition.as_deref().map(Text::from),
-        local_only: args.local_only,
-        copyback: !args.no_copyback,
-        dry_run: args.dry_run,
-        pipeline_bytes_max: PIPELINE_BYTES,
-        ..MasterConfig::new(job)
-    };
-    if !settings.store.is_dir() {
-        // An empty store made here would replicate nothing, and call that a success.
-        return Err(Failure::NoStore(settings.store));
+    let job = names::job(args, mode, settings.unix_hierarchy_separator)?;
+    if args.delayed_startup > Duration::ZERO {
+        std::thread::sleep(args.delayed_startup);
     }
-    let store = SqliteStore::open(&settings.store, store_options(args))?;
+    once(args, mode, &config, &settings, job)
+}
+
+/// A daemon tells what happens to its connections; everything tells more with `-l` or `-v`.
+fn log_options(args: &Args, mode: Mode, settings: &Settings) -> LogOptions {
+    let daemon = mode == Mode::Rolling;
+    let more = args.verbose_logging > 0 || (daemon && args.verbose > 0);
+    LogOptions {
+        level: match (daemon, more) {
+            (true, true) => Level::DEBUG,
+            (true, false) | (false, true) => Level::INFO,
+            (false, false) => Level::WARN,
+        },
+        format: settings.service.log_format,
+        daemon,
+        background: rolling::is_background(),
+    }
+}
+
+/// One run over what was named.
+fn once(args: &Args, mode: Mode, config: &Config, settings: &Settings, job: Job) -> Result<u8, Failure> {
+    let target = route::target(args, config, settings)?;
+    let store = open_store(args, &settings.store, false)?;
+    let route = Route::new(args, settings, target, store);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
         .build()?;
     let started = Instant::now();
-    let progress = runtime.block_on(replicate(args, &target, master, &store))?;
-    Ok(tell(args, &progress, started.elapsed()))
+    let progress = runtime.block_on(replicate(args, mode, settings, &route, job))?;
+    Ok(tell(args, mode, &progress, started.elapsed()))
 }
 
 async fn replicate(
     args: &Args,
-    target: &Target,
-    master: MasterConfig,
-    store: &SqliteStore,
+    mode: Mode,
+    settings: &Settings,
+    route: &Route,
+    job: Job,
 ) -> Result<Progress, Failure> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -81,43 +91,31 @@ async fn replicate(
     };
     let mut report = report::Report::new(args.verbose);
     let printer = plan::Printer::new(args);
-    let session = Box::new(store.session());
-    let observe = |master: &engine::Master| {
-        printer.observe(master);
-        report.observe(master);
+    let folder = settings.channel_dir();
+    let jobs = args.jobs.and_then(|jobs| usize::try_from(jobs).ok()).unwrap_or(1);
+    let mut progress = if jobs > 1 || any_skipped(&folder) {
+        let spread = Spread {
+            route,
+            jobs,
+            folder,
+            skip_quietly: mode == Mode::AllUsers,
+        };
+        spread.run(job, stop, &mut report, &printer).await?
+    } else {
+        let session = Box::new(route.store.session());
+        let observe = |master: &engine::Master| {
+            printer.observe(master);
+            report.observe(master);
+        };
+        net::client::run(&route.target(), route.master(job), session, stop, observe).await?
     };
-    let mut progress = net::client::run(target, master, session, stop, observe).await?;
     report.finish(&progress);
     printer.finish(&mut progress);
     Ok(progress)
 }
 
-fn target(args: &Args, config: &Config, settings: &Settings) -> Result<Target, Failure> {
-    let peer = match &args.server {
-        Some(text) => {
-            Some(Settings::peer(config, None, text).map_err(|e| Failure::Usage(format!("-S {text}: {e}")))?)
-        }
-        None => settings.sync_host.clone(),
-    };
-    let peer = peer.ok_or_else(|| {
-        let file = args.config.display();
-        Failure::Setting(format!(
-            "{file}: no replica; give it with -S HOST, or set `sync_host: HOST`"
-        ))
-    })?;
-    Ok(Target::from_settings(settings, peer))
-}
-
-fn store_options(args: &Args) -> Options {
-    let mut options = Options::default();
-    if args.skip_locked {
-        options.busy_timeout = Duration::ZERO;
-    }
-    options
-}
-
 /// Failures to stderr, counts to stdout.
-fn tell(args: &Args, progress: &Progress, elapsed: Duration) -> u8 {
+fn tell(args: &Args, mode: Mode, progress: &Progress, elapsed: Duration) -> u8 {
     if args.verbose == 0 {
         for notice in progress.notices.iter().take(NOTICES_SHOWN) {
             say(format_args!("sync_client: note: {notice}\n"));
@@ -139,9 +137,10 @@ fn tell(args: &Args, progress: &Progress, elapsed: Duration) -> u8 {
         say(format_args!("sync_client: {text}\n"));
     }
     // With -A the last item is the shared mailboxes; those of -m are counted as mailboxes only.
-    let shared =
-        u64::from(args.all_users && progress.items_done > 0 && progress.items_done == progress.items_total);
-    let items = (!args.mailboxes).then(|| progress.items_done - shared);
+    let shared = u64::from(
+        mode == Mode::AllUsers && progress.items_done > 0 && progress.items_done == progress.items_total,
+    );
+    let items = (mode != Mode::Mailboxes).then(|| progress.items_done - shared);
     // A closed stdout changes nothing about the result.
     if !args.json {
         let _ = writeln!(std::io::stdout(), "{}", report::summary(progress, items, elapsed));

@@ -33,6 +33,8 @@ pub(super) struct PeerProfile {
     deflate: bool,
     /// Whether `#sieve` mailboxes travel as mailboxes; offered first, then as enabled.
     pub(super) sieve_mailbox: bool,
+    /// Whether new messages can be staged on the archive partition.
+    archive: bool,
 }
 
 impl PeerProfile {
@@ -44,6 +46,7 @@ impl PeerProfile {
             starttls: false,
             deflate: false,
             sieve_mailbox: false,
+            archive: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl PeerProfile {
             b"STARTTLS" => self.starttls = true,
             b"COMPRESS" => self.deflate = arguments.iter().any(|a| a.eq_ignore_ascii_case(b"DEFLATE")),
             b"SIEVE-MAILBOX" => self.sieve_mailbox = true,
+            b"REPLICATION-ARCHIVE" => self.archive = true,
             _ => {}
         }
     }
@@ -267,13 +271,18 @@ impl Run {
         // one; with SIEVE-MAILBOX on, scripts that came to us that way could not be deleted at the replica any more.
         let ask_sieve = self.peer.sieve_mailbox || (!self.peer.has_capabilities && self.peer.is_mailtwin());
         let none = Text::EMPTY;
-        let capabilities = ask_sieve.then(|| {
-            let names = Some(vec![Text::from_static(b"SIEVE-MAILBOX")]);
-            self.wire.send(
-                "APPLY CAPABILITIES",
-                &none,
-                &Command::Apply(Apply::Capabilities(names)),
-            )
+        let mut names = Vec::new();
+        if ask_sieve {
+            names.push(Text::from_static(b"SIEVE-MAILBOX"));
+        }
+        if self.config.stage_to_archive && self.peer.archive {
+            names.push(Text::from_static(b"REPLICATION-ARCHIVE"));
+        } else if self.config.stage_to_archive {
+            self.notice("the replica has no archive partition to stage messages on".to_owned());
+        }
+        let capabilities = (!names.is_empty()).then(|| {
+            let ask = Command::Apply(Apply::Capabilities(Some(names)));
+            self.wire.send("APPLY CAPABILITIES", &none, &ask)
         });
         let force = (!self.config.copyback && !self.config.dry_run).then(|| {
             self.wire

@@ -10,7 +10,8 @@ use protocol::response::{Data, Sieve};
 use super::run::{Run, Tried};
 use super::wire::{Answer, Sent};
 use crate::model::{QuotaLimits, SeenState, UserMeta};
-use crate::name::Scope;
+use crate::name::{Scope, inbox_of};
+use crate::ticket::{Select, StoreError};
 
 /// `LIMIT` of a root without a storage limit.
 const UNLIMITED: u32 = u32::MAX;
@@ -44,7 +45,18 @@ impl From<Answer> for RemoteMeta {
 
 impl Run {
     /// Makes a user's data beside the mailboxes equal. [CS-MASTER-54]
+    ///
+    /// Nothing is done for a user who has no INBOX here: there is nothing to go by, and all there would be taken for
+    /// removed.
     pub(super) async fn do_meta(&mut self, user: &Text) -> Tried<()> {
+        let inbox = match self.local_mailboxes(Select::Names(vec![inbox_of(user)])).await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            found => found?,
+        };
+        if !inbox.iter().any(|mailbox| !mailbox.is_placeholder()) {
+            self.absent(user);
+            return Ok(());
+        }
         let get = Command::Get(Get::Meta(Some(user.clone())));
         let sent = self.wire.send("GET META", user, &get);
         let answer = self.wire.answer(sent).await?;

@@ -32,7 +32,7 @@ impl Run {
         result
     }
 
-    fn absent(&self, user: &Text) {
+    pub(super) fn absent(&self, user: &Text) {
         self.notice(format!(
             "{user} does not exist here; the replica's copy, if any, is left as it is"
         ));
