@@ -40,7 +40,7 @@ pub struct Setup {
     /// Programs that cyrmaster starts and starts again when they end (`DAEMON` of cyrus.conf): the name of the
     /// entry, the tool and its arguments after `-C`, such as `("rolling", "sync_client -r")`.
     pub daemons: Vec<(String, String)>,
-    /// More lines for imapd.conf, as (key, value).
+    /// More lines for imapd.conf, as (key, value), in place of the usual line of that key.
     pub extra: Vec<(String, String)>,
 }
 
@@ -414,7 +414,7 @@ fn set_password(directory: &Path, realm: &str, account: &str) -> Result<()> {
 fn imapd_conf(directory: &Path, setup: &Setup) -> String {
     let place = directory.display();
     let yes = |value: bool| if value { "yes" } else { "no" };
-    let mut text = format!(
+    let text = format!(
         "configdirectory: {place}/conf
 partition-default: {place}/spool
 partition-second: {place}/spool2
@@ -446,6 +446,11 @@ notifysocket: {place}/conf/socket/notify
         alt = yes(setup.alt_namespace),
         conversations = yes(setup.conversations),
     );
+    let own = |line: &&str| {
+        let key = line.split(':').next();
+        setup.extra.iter().all(|(extra, _)| Some(extra.as_str()) != key)
+    };
+    let mut text: String = text.lines().filter(own).map(|line| format!("{line}\n")).collect();
     for (key, value) in &setup.extra {
         text.push_str(&format!("{key}: {value}\n"));
     }

@@ -97,7 +97,7 @@ impl Twin {
         let own = Place::create("mailtwin-twin-", true)?;
         let directory = own.path().to_path_buf();
         let place = directory.display();
-        let mut conf = format!(
+        let usual = format!(
             "configdirectory: {place}/conf
 partition-default: {place}/spool
 partition-second: {place}/spool2
@@ -111,7 +111,12 @@ sync_password: {PASSWORD}
 mailtwin_socket_mode: 0666
 "
         );
-        for line in extra {
+        let key = |line: &str| line.split(':').next().map(str::to_owned);
+        let mut conf = String::new();
+        let kept = usual
+            .lines()
+            .filter(|&line| extra.iter().all(|more| key(more) != key(line)));
+        for line in kept.chain(extra.iter().copied()) {
             conf.push_str(line);
             conf.push('\n');
         }
