@@ -4,6 +4,7 @@ use engine::ticket::StoreError;
 use net::config::ConfigError;
 use net::listener::BindError;
 use net::tls::TlsError;
+use synclog::LogError;
 
 /// Wrong arguments.
 pub(crate) const USAGE: u8 = 64;
@@ -22,6 +23,8 @@ pub(crate) enum Failure {
     Bind(#[from] BindError),
     #[error("{0}")]
     Tls(#[from] TlsError),
+    #[error("{0}")]
+    Log(#[from] LogError),
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
 }
@@ -29,7 +32,7 @@ pub(crate) enum Failure {
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Failure::Config(_) | Failure::Tls(_) => CONFIG,
+            Failure::Config(_) | Failure::Tls(_) | Failure::Log(_) => CONFIG,
             Failure::Store(_) | Failure::System(_) => IO,
             Failure::Bind(_) => UNAVAILABLE,
         }

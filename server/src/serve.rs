@@ -9,6 +9,7 @@ use net::listener::Listener;
 use net::server::{NewSession, Server, ServerConfig};
 use net::tls::ServerTls;
 use store::sqlite::{Options, SqliteStore};
+use synclog::{LoggingSession, Writer};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
@@ -55,7 +56,8 @@ async fn serve(args: &Args, settings: &Settings, store: SqliteStore) -> Result<(
         warn_when_nobody_can_log_in(settings, &verifiers);
     }
     announce(&listeners, settings);
-    let sessions: NewSession = Arc::new(move || Box::new(store.session()));
+    let log = change_log(settings)?;
+    let sessions: NewSession = Arc::new(move || Box::new(LoggingSession::new(store.session(), log.clone())));
     let server = Server::new(config, listeners, sessions, Arc::new(verifiers));
     server
         .run(async {
@@ -66,6 +68,16 @@ async fn serve(args: &Args, settings: &Settings, store: SqliteStore) -> Result<(
         })
         .await;
     Ok(())
+}
+
+/// Where what is applied is logged for servers further on; `None` without `sync_log` or where no channel wants it. What
+/// an earlier process was about to log when it died is logged now. [CS-LOG-33]
+fn change_log(settings: &Settings) -> Result<Option<Writer>, Failure> {
+    if let Err(error) = synclog::recover(&settings.sync_dir) {
+        tracing::warn!("{error}");
+    }
+    let channels = settings.log.written_by(settings.log.chain);
+    Ok(Writer::for_channels(&settings.sync_dir, &channels)?)
 }
 
 /// The one line on stdout; whoever started the server waits for it.

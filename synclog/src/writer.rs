@@ -40,6 +40,16 @@ impl Writer {
         }
     }
 
+    /// For channels as the configuration names them, `None` for the default one; `None` when there are none.
+    ///
+    /// # Errors
+    /// [`LogError::BadChannel`].
+    pub fn for_channels(sync_dir: &Path, channels: &[Option<String>]) -> Result<Option<Self>, LogError> {
+        let names = channels.iter().map(|name| name.as_deref().unwrap_or_default());
+        let channels = names.map(ChannelName::parse).collect::<Result<Vec<_>, _>>()?;
+        Ok((!channels.is_empty()).then(|| Writer::new(sync_dir, channels)))
+    }
+
     /// The channels.
     pub fn channels(&self) -> &[ChannelName] {
         &self.channels
