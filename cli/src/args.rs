@@ -7,11 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::change::args::ChangeCommand;
 use crate::status::args::{CheckArgs, QuarantineArgs, StatusArgs};
 
-/// What an operator can do with a mailtwin store: look, verify, bring mail in and out.
+/// What an operator can do with a mailtwin store: look, verify, change, bring mail in and out, and watch replication.
 ///
-/// Exit codes: 0 done; 1 verify found damage, or the demo's twins differ; 2 wrong command line; 65 mail that cannot be
-/// read; 66 no such user, mailbox or message; 73 the target of an export exists; 74 the store or a file failed;
-/// 75 in use, try again; 78 wrong configuration.
+/// Exit codes: 0 done; 1 verify found damage, compared sides differ, or a channel is not fine (status); 2 wrong command
+/// line; 65 mail that cannot be read; 66 no such user, mailbox or message; 73 the target of an export exists; 74 the
+/// store or a file failed; 75 in use or no connection, try again; 77 login refused; 78 wrong configuration.
 #[derive(Debug, Parser)]
 #[command(name = "mailtwin", version, max_term_width = 100)]
 pub struct Arguments {
@@ -120,7 +120,7 @@ pub struct CompareArgs {
     /// Prints JSON, all values exact.
     #[arg(long)]
     pub json: bool,
-    /// The replica (HOST, HOST:PORT, [IPV6]:PORT or /PATH of a Unix socket), then the users.
+    /// The replica (HOST, HOST:PORT or /PATH of a Unix socket; IPv6 in brackets), then the users.
     #[arg(value_name = "HOST USER", required = true, num_args = 1..)]
     pub names: Vec<String>,
 }

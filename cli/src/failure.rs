@@ -10,7 +10,7 @@ use engine::ticket::StoreError;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
 pub enum Exit {
-    /// Verify found damage, or the demo's twins differ.
+    /// Verify found damage, compared sides differ, or a channel is not fine.
     Unequal = 1,
     /// Wrong command line.
     Usage = 2,

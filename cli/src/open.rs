@@ -33,7 +33,15 @@ pub struct Opened {
 
 impl Opened {
     /// A session whose changes are logged for replication, where the configuration says so.
+    ///
+    /// Logs first what a program that died had not logged yet; when that cannot be done, it is told and stays for the
+    /// next one.
     pub fn changing(&self) -> Access {
+        if let Some(writer) = &self.log
+            && let Err(error) = synclog::recover(writer.sync_dir())
+        {
+            let _ = output::note(&error.to_string());
+        }
         Access::new(LoggingSession::new(self.store.session(), self.log.clone()))
     }
 }

@@ -326,3 +326,53 @@ fn mistakes_change_nothing_and_say_what_to_do() {
         ["user.jane", "user.jane.Sent", "user.jane.Sent.2026"]
     );
 }
+
+/// Each line that a command adds to the log of the default channel.
+#[test]
+fn changes_are_logged_for_replication() {
+    let place = Place::new();
+    let _ = place.write(
+        "mailtwin.conf",
+        "configdirectory: .\nsync_log: yes\nsync_log_channels: \"\" far\n",
+    );
+    let mail = place.write("one.eml", MAIL).display().to_string();
+    let mut told = String::new();
+    for args in [
+        &["create", "user/jane", "jane/Sent"][..],
+        &["create", "shared.news"],
+        &["append", "jane/Sent", &mail],
+        &["import", "jane", "Old mail", "eml", &mail],
+        &["flag", "jane/Sent", "1", "+\\Seen"],
+        &["flag", "jane/Sent", "1", "+\\Seen"],
+        &["annotate", "jane/Sent", "/comment", "mine"],
+        &["annotate", "", "/motd", "hello"],
+        &["subscribe", "jane", "Sent"],
+        &["quota", "user/jane", "--storage", "1000"],
+        &["rename", "jane/Sent", "jane/Gesendet"],
+        &["expunge", "jane/Gesendet", "1", "--dry-run"],
+        &["expunge", "jane/Gesendet", "1"],
+        &["expire", "--days", "1", "--dry-run"],
+        &["delete", "jane/Gesendet"],
+        &["delete", "jane/Old mail", "--now"],
+        &["delete", "--user", "jane", "--now"],
+    ] {
+        let _ = place.run(args).fine();
+        let log = std::fs::read_to_string(place.path("sync/log")).unwrap_or_default();
+        let far = std::fs::read_to_string(place.path("sync/far/log")).unwrap_or_default();
+        assert_eq!(log, far, "both channels are told the same");
+        let _ = std::fs::remove_file(place.path("sync/log"));
+        let _ = std::fs::remove_file(place.path("sync/far/log"));
+        let args = args.join(" ").replace(&mail, "one.eml");
+        told.push_str(&format!("$ mailtwin {args}\n{log}"));
+    }
+    let script = place.run_with(&["create", "user/omar"], b"");
+    let _ = script.fine();
+    let _ = place
+        .run_with(&["sieve", "put", "omar", "x", "--activate"], b"keep;")
+        .fine();
+    told.push_str("$ mailtwin create user/omar; mailtwin sieve put omar x --activate\n");
+    told.push_str(&std::fs::read_to_string(place.path("sync/log")).expect("logged"));
+    let mut settings = filters(&place);
+    settings.add_filter(r"\.[0-9A-F]{8}\b", ".[time]");
+    settings.bind(|| insta::assert_snapshot!(told));
+}
