@@ -21,7 +21,7 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 const PAGE: &str = include_str!("../../docs/OPERATIONS.md");
 
 /// How long one recipe may take.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// The blocks of a recipe, in order.
 fn blocks(name: &str) -> Vec<String> {
@@ -100,7 +100,13 @@ impl Bench {
                 .strip_prefix("sync_server ")
                 .and_then(|rest| rest.strip_suffix(" &"));
             let restarted = line.strip_prefix("restart sync_server ");
-            if let Some(arguments) = started.or(restarted) {
+            let rolling = line
+                .strip_prefix("sync_client ")
+                .and_then(|rest| rest.strip_suffix(" &"));
+            if let Some(arguments) = rolling {
+                said += &self.script(&std::mem::take(&mut script))?;
+                self.roll(arguments)?;
+            } else if let Some(arguments) = started.or(restarted) {
                 said += &self.script(&std::mem::take(&mut script))?;
                 self.serve(arguments)?;
             } else {
@@ -123,6 +129,15 @@ impl Bench {
             .current_dir(self.place.path());
         let output = run(&mut bash, LIMIT)?.success(&format!("recipe:\n{text}"))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Starts a rolling client, which waits for its replica by itself.
+    fn roll(&mut self, arguments: &str) -> Outcome {
+        let arguments = self.here(arguments);
+        let mut command = Command::new(programs::folder()?.join("sync_client"));
+        let daemon = Daemon::start(command.args(arguments.split(' ')).current_dir(self.place.path()))?;
+        self.servers.push((arguments, daemon));
+        Ok(())
     }
 
     /// What a service manager does: ends the server of this configuration if one runs, starts it, waits for it.
@@ -154,7 +169,7 @@ impl Bench {
 
 impl Drop for Bench {
     fn drop(&mut self) {
-        for (_, mut daemon) in self.servers.drain(..) {
+        for (_, mut daemon) in self.servers.drain(..).rev() {
             let _ = daemon.terminate(Duration::from_secs(15));
         }
     }
@@ -244,8 +259,29 @@ fn failover_failback_and_a_new_replica() -> Outcome {
 }
 
 #[test]
+fn a_mesh_with_an_offsite_channel() -> Outcome {
+    if !programs::usable("recipes: mesh") {
+        return Ok(());
+    }
+    let mut bench = Bench::new()?;
+    let said = bench.run("mesh")?;
+    let status = said.last().cloned().unwrap_or_default();
+    assert!(status.contains("connected"), "{status}");
+    for host in [20, 30] {
+        let list = bench.script(&format!("mailtwin -C /etc/mailtwin/mesh{host}.conf list --json"))?;
+        let users: serde_json::Value = serde_json::from_str(&list)?;
+        assert_eq!(
+            (&users[0]["messages"], &users[1]["messages"]),
+            (&1.into(), &1.into()),
+            "{host}: {list}"
+        );
+    }
+    Ok(())
+}
+
+#[test]
 fn each_block_is_known() {
-    let known = ["offsite", "restore", "failover"];
+    let known = ["offsite", "restore", "failover", "mesh"];
     for line in PAGE.lines() {
         if let Some(name) = line.strip_prefix("```sh ") {
             assert!(known.contains(&name), "no test runs the recipe {name}");

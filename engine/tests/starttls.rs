@@ -1,6 +1,5 @@
 //! STARTTLS on both sides, with the handshake left to the test.
 
-#[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
 use bytes::Bytes;

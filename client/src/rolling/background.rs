@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
 /// Set in the second process.
@@ -25,6 +26,7 @@ pub(crate) fn is_background() -> bool {
 pub(crate) fn detach() -> io::Result<u8> {
     // Not the path it was started by: that may be another program by now.
     let mut child = Command::new("/proc/self/exe")
+        .arg0(std::env::args_os().next().unwrap_or_else(|| "sync_client".into()))
         .args(std::env::args_os().skip(1))
         .env(STAGE, "1")
         .stdin(Stdio::null())

@@ -508,10 +508,10 @@ impl Daemon {
         self.open_at = Instant::now() + pause;
         let (channel, reason) = (&self.options.channel, &trouble.text);
         let wait_s = pause.as_secs();
-        if trouble.code == "login" {
-            tracing::error!(channel, wait_s, reason, "login refused; trying again");
-        } else {
-            tracing::warn!(channel, wait_s, reason, "no connection; trying again");
+        match trouble.code {
+            "login" => tracing::error!(channel, wait_s, reason, "login refused; trying again"),
+            _ if connection.ready => tracing::warn!(channel, wait_s, reason, "connection lost; trying again"),
+            _ => tracing::warn!(channel, wait_s, reason, "no connection; trying again"),
         }
     }
 

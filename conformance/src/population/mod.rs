@@ -295,7 +295,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Stores a script through replication, as a master with file based sieve does.
-pub(crate) fn put_script(csync: &mut Csync, user: &str, name: &str, content: &str) -> Result<()> {
+pub fn put_script(csync: &mut Csync, user: &str, name: &str, content: &str) -> Result<()> {
     let command = format!(
         "APPLY SIEVE %(USERID {user} FILENAME {name}.script LAST_UPDATE 1600000000 CONTENT {{{}+}}\r\n{content})",
         content.len()
@@ -303,7 +303,8 @@ pub(crate) fn put_script(csync: &mut Csync, user: &str, name: &str, content: &st
     csync.run(command.as_bytes()).map(drop)
 }
 
-pub(crate) fn activate_script(csync: &mut Csync, user: &str, name: &str) -> Result<()> {
+/// Makes a stored script the active one.
+pub fn activate_script(csync: &mut Csync, user: &str, name: &str) -> Result<()> {
     csync
         .run(format!("APPLY ACTIVATE_SIEVE %(USERID {user} FILENAME {name}.bc)").as_bytes())
         .map(drop)
