@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use engine::name::Scope;
 use engine::ticket::{RefusedMessage, StagePart, StoreError};
@@ -46,6 +48,26 @@ struct Incoming {
     hasher: Sha1,
 }
 
+/// Buffers up to so many bytes stay with a session between two batches; larger ones are given back.
+const KEPT_BYTES: usize = 1024 * 1024;
+
+/// Memory that the sessions of a store may use for staged messages together. Where it is used up, messages go to the
+/// temporary file at once: an upload gets slower, and is never refused.
+#[derive(Debug)]
+pub(crate) struct StagingTotal {
+    used: AtomicUsize,
+    max: usize,
+}
+
+impl StagingTotal {
+    pub(crate) fn new(max: usize) -> Arc<Self> {
+        Arc::new(StagingTotal {
+            used: AtomicUsize::new(0),
+            max,
+        })
+    }
+}
+
 /// What one session has staged.
 pub(crate) struct Staging {
     log: Log,
@@ -55,14 +77,16 @@ pub(crate) struct Staging {
 }
 
 impl Staging {
-    /// At most `memory_max` bytes stay in memory; the rest goes to a temporary file in `dir`. Without a `dir` all stays
-    /// in memory.
-    pub(crate) fn new(memory_max: usize, dir: Option<PathBuf>) -> Self {
+    /// At most `memory_max` bytes stay in memory, and no more than `total` has left; the rest goes to a temporary file in
+    /// `dir`. Without a `dir` all stays in memory.
+    pub(crate) fn new(memory_max: usize, total: Arc<StagingTotal>, dir: Option<PathBuf>) -> Self {
         Staging {
             log: Log {
                 flushed: 0,
                 tail: Vec::new(),
                 memory_max,
+                total,
+                charged: 0,
                 dir,
                 file: None,
             },
@@ -184,20 +208,50 @@ struct Log {
     flushed: u64,
     tail: Vec<u8>,
     memory_max: usize,
+    total: Arc<StagingTotal>,
+    /// Bytes of `tail` that `total` counts.
+    charged: usize,
     dir: Option<PathBuf>,
     file: Option<File>,
 }
 
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.tail = Vec::new();
+        self.charge();
+    }
+}
+
 impl Log {
+    /// Tells the total what the buffer holds now.
+    fn charge(&mut self) {
+        let held = self.tail.capacity();
+        if held >= self.charged {
+            self.total.used.fetch_add(held - self.charged, Ordering::Relaxed);
+        } else {
+            self.total.used.fetch_sub(self.charged - held, Ordering::Relaxed);
+        }
+        self.charged = held;
+    }
+
+    /// Whether the buffer can take so many bytes more without using more memory than there is for all.
+    fn has_room(&self, bytes: usize) -> bool {
+        let needed = self.tail.len() + bytes;
+        needed <= self.memory_max
+            && (needed <= self.tail.capacity()
+                || self.total.used.load(Ordering::Relaxed) + needed - self.charged <= self.total.max)
+    }
+
     fn len(&self) -> u64 {
         self.flushed + self.tail.len() as u64
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.dir.is_some() && self.tail.len() + bytes.len() > self.memory_max {
+        if self.dir.is_some() && !self.has_room(bytes.len()) {
             self.spill(bytes)
         } else {
             self.tail.extend_from_slice(bytes);
+            self.charge();
             Ok(())
         }
     }
@@ -218,6 +272,10 @@ impl Log {
         written.map_err(|error| self.failure(&error))?;
         self.flushed += (self.tail.len() + bytes.len()) as u64;
         self.tail.clear();
+        if self.total.used.load(Ordering::Relaxed) > self.total.max {
+            self.tail = Vec::new();
+            self.charge();
+        }
         Ok(())
     }
 
@@ -256,9 +314,10 @@ impl Log {
         self.flushed = 0;
         self.file = None;
         self.tail.clear();
-        // Two batches in a row are the rule: keep the buffer unless it grew beyond what a session may hold.
-        if self.tail.capacity() > self.memory_max.saturating_mul(2) {
+        // Two batches in a row are the rule, and so is silence for hours behind them.
+        if self.tail.capacity() > KEPT_BYTES {
             self.tail = Vec::new();
+            self.charge();
         }
     }
 
@@ -288,6 +347,48 @@ mod tests {
     use bytes::Bytes;
     use protocol::Text;
 
+    fn staging(memory_max: usize, dir: Option<PathBuf>) -> Staging {
+        Staging::new(memory_max, StagingTotal::new(usize::MAX), dir)
+    }
+
+    /// Both sides of the limit on all sessions together: what does not fit goes to the file, and comes back whole.
+    #[test]
+    fn sessions_share_their_memory() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let total = StagingTotal::new(1 << 20);
+        let session = || Staging::new(1 << 20, Arc::clone(&total), Some(dir.path().to_path_buf()));
+        let used = || total.used.load(Ordering::Relaxed);
+        let put = |staging: &mut Staging, data: &[u8]| {
+            let parts = vec![
+                open(guid_of(data), data.len() as u64),
+                StagePart::Data(Bytes::copy_from_slice(data)),
+                StagePart::Close,
+            ];
+            assert_eq!(staging.stage(parts).expect("stages"), []);
+            let Some(Staged::Here { offset, .. }) = staging.find(&guid_of(data)) else {
+                panic!("staged")
+            };
+            let mut back = vec![0; data.len()];
+            staging.read(offset, &mut back).expect("reads");
+            assert!(back == data);
+        };
+        let (mut first, mut second) = (session(), session());
+        put(&mut first, &message(1, 600_000));
+        assert!(first.log.file.is_none());
+        put(&mut second, &message(2, 400_000));
+        assert!(second.log.file.is_none(), "both fit");
+        assert!(used() <= 1 << 20);
+        put(&mut second, &message(3, 500_000));
+        assert!(second.log.file.is_some(), "one message too many");
+        assert!(used() <= 1 << 20);
+        drop(first);
+        second.forget();
+        put(&mut second, &message(4, 1_000_000));
+        assert!(second.log.file.is_none(), "the room is back");
+        drop(second);
+        assert_eq!(used(), 0);
+    }
+
     fn guid_of(data: &[u8]) -> Guid {
         Guid::from_bytes(Sha1::digest(data).into())
     }
@@ -307,7 +408,7 @@ mod tests {
     #[test]
     fn what_spills_reads_back_across_the_border() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let mut staging = Staging::new(1000, Some(dir.path().to_path_buf()));
+        let mut staging = staging(1000, Some(dir.path().to_path_buf()));
         let messages: Vec<Vec<u8>> = (0..40).map(|n| message(n, 37 * usize::from(n))).collect();
         for data in &messages {
             let mut parts = vec![open(guid_of(data), data.len() as u64)];
@@ -343,7 +444,7 @@ mod tests {
 
     #[test]
     fn wrong_messages_are_refused_and_leave_no_bytes() {
-        let mut staging = Staging::new(16, None);
+        let mut staging = staging(16, None);
         let (good, other) = (guid_of(b"good"), guid_of(b"other"));
         let data = |text: &'static [u8]| StagePart::Data(Bytes::from_static(text));
         let refused = staging
@@ -378,7 +479,7 @@ mod tests {
 
     #[test]
     fn parts_out_of_order_are_misuse() {
-        let mut staging = Staging::new(16, None);
+        let mut staging = staging(16, None);
         assert!(matches!(
             staging.stage(vec![StagePart::Close]),
             Err(StoreError::Misuse { .. })
@@ -392,7 +493,7 @@ mod tests {
 
     #[test]
     fn references_give_way_to_bytes_only() {
-        let mut staging = Staging::new(16, None);
+        let mut staging = staging(16, None);
         let guid = guid_of(b"x");
         let (a, b) = (Scope::User(Text::from("a")), Scope::Shared);
         staging.refer(guid, &a);

@@ -12,7 +12,7 @@ use engine::ticket::{Change, Reply, Request, Select, Session, StoreError, UidSel
 use protocol::{Guid, Record, Text};
 
 use self::scope::{Messages, ScopeData};
-use crate::staging::{Staged, Staging};
+use crate::staging::{Staged, Staging, StagingTotal};
 use crate::{READ_BYTES_MAX, words};
 
 /// The store; clones are the same store. What is committed lives as long as any clone or session.
@@ -37,7 +37,7 @@ impl MemoryStore {
     pub fn session(&self) -> MemorySession {
         MemorySession {
             store: self.clone(),
-            staging: Staging::new(0, None),
+            staging: Staging::new(0, StagingTotal::new(usize::MAX), None),
             write: None,
             reads: BTreeMap::new(),
         }

@@ -40,6 +40,7 @@ use self::database::{Absent, Database};
 use self::error::io_error;
 use self::locator::Locator;
 pub use self::session::SqliteSession;
+use crate::staging::StagingTotal;
 use crate::words;
 
 /// How a store is used. The defaults suit a server.
@@ -50,6 +51,8 @@ pub struct Options {
     pub busy_timeout: Duration,
     /// Bytes of staged messages a session keeps in memory; the rest goes to a temporary file in the store's folder.
     pub staging_bytes: usize,
+    /// Bytes of staged messages that all sessions together keep in memory.
+    pub staging_total_bytes: usize,
     /// Bytes of page cache for each open database.
     pub cache_bytes: usize,
     /// Databases a session keeps open while it does not use them, at least 1.
@@ -74,6 +77,7 @@ impl Default for Options {
         Options {
             busy_timeout: Duration::from_secs(10),
             staging_bytes: 16 * 1024 * 1024,
+            staging_total_bytes: 256 * 1024 * 1024,
             cache_bytes: 8 * 1024 * 1024,
             connections: 4,
             read_only: false,
@@ -94,6 +98,7 @@ pub struct SqliteStore {
 pub(crate) struct Inner {
     pub(crate) dir: PathBuf,
     pub(crate) options: Options,
+    pub(crate) staging_total: Arc<StagingTotal>,
     pub(crate) locator: Locator,
     pub(crate) checkpointer: Checkpointer,
 }
@@ -115,6 +120,7 @@ impl SqliteStore {
         let store = SqliteStore {
             inner: Arc::new(Inner {
                 dir,
+                staging_total: StagingTotal::new(options.staging_total_bytes),
                 options,
                 locator,
                 checkpointer: Checkpointer::default(),

@@ -109,7 +109,11 @@ impl SqliteSession {
     pub(crate) fn new(store: Arc<Inner>) -> Self {
         SqliteSession {
             pool: Pool::new(store.dir.clone(), store.options.clone()),
-            staging: Staging::new(store.options.staging_bytes, Some(store.dir.clone())),
+            staging: Staging::new(
+                store.options.staging_bytes,
+                Arc::clone(&store.staging_total),
+                Some(store.dir.clone()),
+            ),
             store,
             write: None,
             reads: BTreeMap::new(),
