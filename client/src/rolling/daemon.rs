@@ -619,7 +619,7 @@ impl Daemon {
         self.publish_as(State::Stopped { reason });
         kept.map_err(Failure::Log)?;
         verdict?;
-        if left > 0 {
+        if left > 0 && matches!(self.source, Source::Channel(_)) {
             tracing::info!(channel = self.options.channel, left, "entries stay in the log");
         }
         Ok(u8::from(self.options.once && (self.failed || left > 0)))
