@@ -229,3 +229,65 @@ fn a_check_of_a_sound_configuration_logs_in() {
         "and leaves nothing"
     );
 }
+
+#[test]
+fn without_a_daemon_the_quarantine_is_put_right_in_the_files() {
+    let place = configured(CHANNELS);
+    let line = |action: &str| format!("{0}\t{0}\t10\t{0}\trefused there\t{action}\n", now_ms());
+    let held = [
+        line("MAILBOX user.jane"),
+        line("USER omar"),
+        line("MAILBOX \"user.a b\""),
+    ]
+    .concat();
+    let _ = place.write("sync/far/mailtwin-quarantine", held);
+    let actions = || -> Vec<String> {
+        let listed = json(
+            &place
+                .run(&["quarantine", "list", "--channel", "far", "--json"])
+                .fine()
+                .out,
+        );
+        let rows = listed.as_array().expect("a list").iter();
+        rows.map(|row| row["action"].as_str().expect("text").to_owned())
+            .collect()
+    };
+    assert_eq!(actions().len(), 3);
+    let text = place.run(&["quarantine", "list"]).fine().text();
+    assert!(
+        text.contains("far: MAILBOX user.jane") && text.contains("tried 10 times: refused there"),
+        "{text}"
+    );
+
+    let _ = place
+        .run(&["quarantine", "drop", "--channel", "far", "USER omar"])
+        .fine();
+    assert!(!actions().contains(&"USER omar".to_owned()));
+    assert_eq!(
+        place
+            .run(&["quarantine", "drop", "--channel", "far", "USER omar"])
+            .code,
+        66
+    );
+    assert_eq!(
+        place.run(&["quarantine", "drop", "--channel", "far"]).code,
+        2,
+        "all has to be said"
+    );
+
+    let _ = place
+        .run(&["quarantine", "retry", "--channel", "far", "MAILBOX user.jane"])
+        .fine();
+    assert_eq!(actions(), ["MAILBOX \"user.a b\""]);
+    let run = std::fs::read_to_string(place.path("sync/far/log-run")).expect("kept for the next daemon");
+    assert!(run.contains("MAILBOX user.jane\n"), "{run}");
+    let _ = place
+        .run(&["quarantine", "drop", "--channel", "far", "--all"])
+        .fine();
+    assert!(actions().is_empty());
+    let run = std::fs::read_to_string(place.path("sync/far/log-run")).expect("still there");
+    assert!(
+        run.contains("MAILBOX user.jane\n"),
+        "what waits is not dropped: {run}"
+    );
+}
