@@ -322,4 +322,20 @@ pub enum StoreError {
 pub trait Session: Send {
     /// Does one request, however long it takes.
     fn execute(&mut self, request: Request) -> Result<Reply, StoreError>;
+
+    /// Nothing is asked for a while: gives back what can be had again, such as open files and caches. Nothing that
+    /// answers depend on is touched: open transactions, held reads and staged messages stay. May take as long as a request.
+    fn rest(&mut self) -> Resting {
+        Resting::Free
+    }
+}
+
+/// What a session that rests still holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Resting {
+    /// Nothing that another session may wait for.
+    Free,
+    /// An open transaction. Whoever limits how many sessions work at a time lets this one go on at once, for the others
+    /// may be waiting for it.
+    Holding,
 }

@@ -201,6 +201,12 @@ impl Staging {
         self.incoming = None;
         self.log.clear();
     }
+
+    /// Gives the memory back that holds nothing; what is staged stays.
+    pub(crate) fn rest(&mut self) {
+        self.log.tail.shrink_to_fit();
+        self.log.charge();
+    }
 }
 
 /// The bytes: `[0, flushed)` in the file, the rest in `tail`.

@@ -330,10 +330,11 @@ fn run(steps: Vec<Step>) -> Result<(), TestCaseError> {
             .map(|_| Client(Box::new(memory.session())))
             .collect::<Vec<_>>()
     };
+    // One of them rests between its requests.
     let of_sqlite = |store: &SqliteStore| {
-        (0..SESSIONS)
-            .map(|_| Client(Box::new(store.session())))
-            .collect::<Vec<_>>()
+        let mut sessions: Vec<_> = (1..SESSIONS).map(|_| Client(Box::new(store.session()))).collect();
+        sessions.push(Client(Box::new(Weary(Box::new(store.session())))));
+        sessions
     };
     let (mut left, mut right) = (of_memory(), of_sqlite(&sqlite));
     for step in steps {

@@ -134,8 +134,8 @@ impl Intents {
         Ok(())
     }
 
-    /// Makes the logs durable; then the file is not needed any more.
-    fn close(&mut self) -> Result<(), LogError> {
+    /// Makes the logs durable; then the file is not needed any more, and is removed.
+    pub(crate) fn close(&mut self) -> Result<(), LogError> {
         self.pay()?;
         self.unsynced.sync()?;
         remove(&self.path)

@@ -1,7 +1,7 @@
 //! A store session that logs what is committed through it. [CS-LOG-33] [CS-LOG-35]
 
 use engine::name::Scope;
-use engine::ticket::{Reply, Request, Select, Session, StoreError};
+use engine::ticket::{Reply, Request, Resting, Select, Session, StoreError};
 use protocol::Text;
 
 use crate::changes::Actions;
@@ -115,6 +115,17 @@ impl<S: Session> Session for LoggingSession<S> {
             return self.inner.execute(request);
         }
         self.logged(request)
+    }
+
+    /// The file of intents goes when all that was intended is in the logs for good; one that cannot be closed stays.
+    fn rest(&mut self) -> Resting {
+        if let Some(mut intents) = self.intents.take()
+            && let Err(error) = intents.close()
+        {
+            tracing::warn!(%error, "changes are not in the logs yet; it is tried again");
+            self.intents = Some(intents);
+        }
+        self.inner.rest()
     }
 }
 

@@ -6,7 +6,7 @@ use engine::flow::Now;
 use engine::local::{self, Moment, NewMailbox};
 use engine::model::{Mailbox, QuotaLimits, SeenState, Tombstone};
 use engine::name::Scope;
-use engine::ticket::{Change, Reply, Request, Select, Session};
+use engine::ticket::{Change, Reply, Request, Resting, Select, Session};
 use protocol::Text;
 use store::memory::MemoryStore;
 use synclog::{ChannelName, LoggingSession, Writer};
@@ -345,4 +345,24 @@ fn a_leftover_without_sense_is_removed() {
     lines.sort_unstable();
     assert_eq!(lines, ["USER a", "USER b", "USER c"]);
     assert_eq!(std::fs::read_dir(&folder).expect("there").count(), 0);
+}
+
+#[test]
+fn a_session_that_rests_leaves_no_intents_that_are_logged() {
+    let mut site = Site::new();
+    site.commit("jane", vec![put("user.jane", "i")]);
+    assert_eq!(site.intents(), 1);
+    assert_eq!(site.session.rest(), Resting::Free);
+    assert_eq!(site.intents(), 0);
+    assert_eq!(site.logged(), ["MAILBOX user.jane"]);
+    // What cannot be logged yet stays intended, and is logged later.
+    let log = site.place.path().join("sync/log");
+    std::fs::create_dir(&log).expect("in the way");
+    site.commit("jane", vec![records("i")]);
+    site.session.rest();
+    assert_eq!(site.intents(), 1);
+    std::fs::remove_dir(&log).expect("out of the way");
+    site.session.rest();
+    assert_eq!(site.intents(), 0);
+    assert_eq!(site.logged(), ["MAILBOX user.jane"]);
 }

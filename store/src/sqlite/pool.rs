@@ -44,6 +44,11 @@ impl Pool {
         }
     }
 
+    /// Closes all that are in the pool.
+    pub(crate) fn clear(&mut self) {
+        self.open = Vec::new();
+    }
+
     /// Works with a scope's database; `None` when there is none.
     pub(crate) fn with<T>(
         &mut self,

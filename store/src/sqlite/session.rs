@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use engine::model::{Mailbox, MailboxKey};
 use engine::name::{self, Scope};
-use engine::ticket::{Change, Reply, Request, Select, Session, StoreError};
+use engine::ticket::{Change, Reply, Request, Resting, Select, Session, StoreError};
 use protocol::{Guid, Record, Text};
 
 use super::Inner;
@@ -100,6 +100,17 @@ impl Session for SqliteSession {
             Request::Commit => self.commit(),
             Request::Rollback => self.rollback(),
             Request::MoveMailbox { from, to } => self.move_mailbox(&from, *to),
+        }
+    }
+
+    /// Closes the databases that no transaction and no held read needs.
+    fn rest(&mut self) -> Resting {
+        self.pool.clear();
+        self.staging.rest();
+        if self.write.is_some() {
+            Resting::Holding
+        } else {
+            Resting::Free
         }
     }
 }

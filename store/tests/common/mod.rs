@@ -128,6 +128,16 @@ pub fn put_mailbox(name: &str, uniqueid: &str) -> Change {
     Change::PutMailbox(Box::new(mailbox(name, uniqueid)))
 }
 
+/// A session that rests whenever it can: nothing that is answered may depend on it.
+pub struct Weary(pub Box<dyn Session>);
+
+impl Session for Weary {
+    fn execute(&mut self, request: Request) -> Result<Reply, StoreError> {
+        self.0.rest();
+        self.0.execute(request)
+    }
+}
+
 /// Requests in the words of a test; a wrong kind of answer fails it.
 pub struct Client(pub Box<dyn Session>);
 

@@ -10,7 +10,7 @@ mod transactions;
 
 use std::time::Duration;
 
-use common::Client;
+use common::{Client, Weary};
 use store::memory::MemoryStore;
 use store::sqlite::{Options, SqliteStore};
 
@@ -35,6 +35,14 @@ fn memory() -> Bench {
 }
 
 fn sqlite() -> Bench {
+    sqlite_with(|store| Client(Box::new(store.session())))
+}
+
+fn weary_sqlite() -> Bench {
+    sqlite_with(|store| Client(Box::new(Weary(Box::new(store.session())))))
+}
+
+fn sqlite_with(open: fn(&SqliteStore) -> Client) -> Bench {
     let dir = tempfile::tempdir().expect("temporary directory");
     let options = Options {
         busy_timeout: Duration::from_millis(20),
@@ -44,22 +52,23 @@ fn sqlite() -> Bench {
     };
     let store = SqliteStore::open(dir.path(), options).expect("opens");
     Bench {
-        open: Box::new(move || Client(Box::new(store.session()))),
+        open: Box::new(move || open(&store)),
         _dir: Some(dir),
     }
 }
 
-/// Each test runs on a fresh store of either kind.
-macro_rules! on_both {
+/// Each test runs on a fresh store of either kind, and on one whose sessions rest between requests.
+macro_rules! on_each {
     ($($part:ident: $($name:ident)*;)*) => {
         mod on_memory { $($(#[test] fn $name() { super::$part::$name(&super::memory()); })*)* }
         mod on_sqlite { $($(#[test] fn $name() { super::$part::$name(&super::sqlite()); })*)* }
+        mod on_weary_sqlite { $($(#[test] fn $name() { super::$part::$name(&super::weary_sqlite()); })*)* }
     };
 }
 
 const INBOX: &str = "user.jane";
 
-on_both! {
+on_each! {
     mailboxes:
         an_empty_store_answers
         mailboxes_come_back_whole
