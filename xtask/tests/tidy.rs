@@ -78,10 +78,10 @@ fn the_pure_crates_ban_clock_and_hash_order() {
 fn unsafe_code_is_forbidden_everywhere() {
     let manifest = std::fs::read_to_string(root().join("Cargo.toml")).expect("the workspace manifest");
     assert!(manifest.contains("unsafe_code = \"forbid\""));
-    for path in tracked("*/Cargo.toml")
-        .iter()
-        .filter(|path| !path.to_string_lossy().contains("/fuzz/"))
-    {
+    for path in tracked("*/Cargo.toml").iter().filter(|path| {
+        let path = path.to_string_lossy();
+        !path.contains("/fuzz/") && !path.ends_with(UNSAFE_MANIFEST)
+    }) {
         let text = std::fs::read_to_string(path).unwrap_or_default();
         assert!(
             text.contains("[lints]\nworkspace = true"),
@@ -89,4 +89,26 @@ fn unsafe_code_is_forbidden_everywhere() {
             path.display()
         );
     }
+}
+
+/// The one crate that may hold an unsafe block, because a number has to become a descriptor somewhere.
+const UNSAFE_MANIFEST: &str = "/inherit/Cargo.toml";
+
+#[test]
+fn there_is_one_unsafe_block_and_it_says_why_it_is_sound() {
+    let manifest =
+        std::fs::read_to_string(root().join(&UNSAFE_MANIFEST[1..])).expect("the manifest of inherit");
+    assert!(manifest.contains("unsafe_code = \"deny\""));
+    let allowance = ["allow(unsafe", "_code)"].concat();
+    let block = ["unsafe", " {"].concat();
+    let (mut allowances, mut blocks) = (Vec::new(), Vec::new());
+    for path in tracked("*.rs") {
+        let text = std::fs::read_to_string(&path).unwrap_or_default();
+        allowances.extend(text.matches(&allowance).map(|_| path.clone()));
+        blocks.extend(text.matches(&block).map(|_| path.clone()));
+    }
+    let own = root().join("inherit/src/lib.rs");
+    assert_eq!((allowances, blocks), (vec![own.clone()], vec![own.clone()]));
+    let text = std::fs::read_to_string(own).expect("the crate");
+    assert!(text.contains("// SAFETY: "));
 }
