@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
 use super::backoff::Backoff;
+use super::manager::Manager;
 use super::now_ms;
 use super::signals::{Asked, Signals};
 use super::source::Source;
@@ -94,6 +95,7 @@ pub(crate) struct Daemon {
     connected: bool,
     connected_before: bool,
     leaving: Option<Leaving>,
+    manager: Manager,
     failed: bool,
 }
 
@@ -136,6 +138,7 @@ impl Daemon {
             connected: false,
             connected_before: false,
             leaving: None,
+            manager: Manager::new(),
             failed: false,
         }
     }
@@ -587,6 +590,7 @@ impl Daemon {
             State::Connecting
         };
         self.publish_as(state);
+        self.manager.turn(self.leaving.is_some(), Instant::now());
     }
 
     fn publish_as(&mut self, state: State) {

@@ -7,6 +7,7 @@
 mod background;
 mod backoff;
 mod daemon;
+mod manager;
 mod pidfile;
 mod signals;
 mod source;
