@@ -7,6 +7,7 @@
 use protocol::decode::CommandDecoder;
 use protocol::response::{Data, Final};
 
+use super::answers::Asked;
 use super::fail::Fail;
 use super::session::Conn;
 use crate::flow::StoreCall;
@@ -25,6 +26,10 @@ pub(super) struct Batch {
     /// Commands that are in the open transaction to stay.
     commands: usize,
     records: usize,
+    /// Records of the command that runs.
+    fresh: u64,
+    /// Records of the commands that are in the open transaction to stay.
+    kept: u64,
     /// Whether the command that runs has entered the transaction.
     entered: bool,
     /// Whether it has written.
@@ -35,6 +40,7 @@ pub(super) struct Batch {
 }
 
 struct Held {
+    asked: Asked,
     data: Vec<Data>,
     reply: Final,
     durable: bool,
@@ -77,6 +83,7 @@ impl Conn {
         for change in &changes {
             if let Change::PutRecords { records, .. } = change {
                 self.batch.records += records.len();
+                self.batch.fresh += records.len() as u64;
             }
         }
         self.port.store(Request::Write(changes))
@@ -91,8 +98,10 @@ impl Conn {
     /// Ends a command: undoes a failed one, and answers it now or with the batch.
     pub(super) async fn conclude(&mut self, outcome: Result<Vec<Data>, Fail>) {
         let durable = self.batch.entered;
+        let fresh = std::mem::take(&mut self.batch.fresh);
         match outcome {
             Ok(data) => {
+                self.batch.kept += fresh;
                 if durable {
                     self.batch.commands += 1;
                 }
@@ -125,14 +134,19 @@ impl Conn {
             } else {
                 Request::Rollback
             };
-            if let Err(error) = self.port.store(request).await {
-                self.roll_back().await;
-                self.fail_held(&error);
+            match self.port.store(request).await {
+                Ok(_) => self.count_records(self.batch.kept),
+                Err(error) => {
+                    self.roll_back().await;
+                    self.fail_held(&error);
+                }
             }
         }
         self.batch.commands = 0;
         self.batch.records = 0;
+        self.batch.kept = 0;
         let held = std::mem::take(&mut self.batch.held);
+        held.iter().for_each(|held| self.count(&held.asked, &held.reply));
         self.port.encode(|encoder| {
             for Held { data, reply, .. } in &held {
                 data.iter().for_each(|line| encoder.data(line));
@@ -147,12 +161,19 @@ impl Conn {
             return;
         }
         if self.batch.is_idle() {
+            self.count(&self.asked, &reply);
             self.port.encode(|encoder| {
                 data.iter().for_each(|line| encoder.data(line));
                 encoder.final_line(&reply);
             });
         } else {
-            self.batch.held.push(Held { data, reply, durable });
+            let asked = self.asked.clone();
+            self.batch.held.push(Held {
+                asked,
+                data,
+                reply,
+                durable,
+            });
         }
     }
 
@@ -178,6 +199,7 @@ impl Conn {
         self.batch.open = None;
         self.batch.commands = 0;
         self.batch.records = 0;
+        self.batch.kept = 0;
         self.roll_back().await;
         self.fail_held(error);
     }

@@ -1,5 +1,6 @@
 //! The server side: answers GET, APPLY and RESTORE over a store.
 
+mod answers;
 mod apply;
 mod ask;
 mod auth;
@@ -16,6 +17,8 @@ use protocol::decode::{CommandDecoder, CommandEvent};
 use protocol::encode::LiteralStyle;
 use protocol::limits::Limits;
 
+use self::answers::Tally;
+pub use self::answers::{Answers, Kind, Refusal};
 use crate::flow::{Decoder, Input, Machine, Now, Output};
 
 /// What a replica needs to know beside its store.
@@ -52,14 +55,20 @@ pub struct ReplicaTls {
 /// One connection's server side.
 pub struct Replica {
     machine: Machine<CommandDecoder>,
+    tally: Tally,
 }
 
 impl Replica {
     /// A new connection; the banner is the first output.
     pub fn new(config: ReplicaConfig) -> Self {
         let decoder = CommandDecoder::new(config.limits.clone());
+        let tally = Tally::default();
+        let counted = tally.clone();
         Replica {
-            machine: Machine::new(decoder, LiteralStyle::Server, |port| session::run(port, config)),
+            machine: Machine::new(decoder, LiteralStyle::Server, |port| {
+                session::run(port, config, counted)
+            }),
+            tally,
         }
     }
 
@@ -71,6 +80,11 @@ impl Replica {
     /// The next thing to do; call until it answers `Wait` or `Closed`.
     pub fn poll(&mut self) -> Output {
         self.machine.poll()
+    }
+
+    /// What was answered since this was last called.
+    pub fn take_answers(&mut self) -> Answers {
+        answers::take(&self.tally)
     }
 }
 

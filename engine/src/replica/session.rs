@@ -6,6 +6,7 @@ use protocol::fault::Malformed;
 use protocol::response::{Code, Final};
 use protocol::{MailboxLine, Record, Text};
 
+use super::answers::{Asked, Tally};
 use super::batch::Batch;
 use super::fail::{Fail, Stop, needs_authentication, unknown_keyword};
 use super::{ReplicaConfig, apply, auth, get, restore};
@@ -40,6 +41,9 @@ pub(super) struct Conn {
     pub(super) batch: Batch,
     /// A file was begun that cannot be completed: nothing may be sent behind it.
     pub(super) broken_off: bool,
+    /// The command that runs.
+    pub(super) asked: Asked,
+    pub(super) tally: Tally,
 }
 
 /// An event within a line that streams records.
@@ -53,7 +57,7 @@ pub(super) enum Item {
 }
 
 /// Runs a connection to its end.
-pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig) {
+pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig, tally: Tally) {
     let mut conn = Conn {
         port,
         peer: if config.trusted { Peer::Admin } else { Peer::Guest },
@@ -64,6 +68,8 @@ pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig) {
         force: false,
         batch: Batch::default(),
         broken_off: false,
+        asked: Asked::default(),
+        tally,
         config,
     };
     if conn.peer == Peer::Guest {
@@ -161,6 +167,7 @@ impl Conn {
     }
 
     async fn command(&mut self, command: Command) -> Result<(), Stop> {
+        self.asked = Asked::command(&command);
         let open_to_guests = !matches!(
             command,
             Command::Get(_) | Command::Apply(_) | Command::RestoreUnknown(_)
@@ -213,6 +220,7 @@ impl Conn {
 
     /// A line that streams. Its LOCAL_ form says nothing to a replica on its own. [CS-APPLY-6]
     async fn streaming(&mut self, streaming: Streaming) -> Result<(), Stop> {
+        self.asked = Asked::streaming(&streaming);
         if let Some(refusal) = self.refusal(false) {
             self.skip_line().await?;
             self.answer(Vec::new(), refusal, false);
@@ -228,6 +236,7 @@ impl Conn {
     }
 
     async fn malformed(&mut self, malformed: &Malformed) {
+        self.asked = Asked::malformed(malformed);
         let reply = self
             .refusal(!needs_authentication(malformed))
             .unwrap_or_else(|| Fail::Malformed(malformed.clone()).to_final());

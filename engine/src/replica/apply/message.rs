@@ -23,6 +23,10 @@ struct Upload {
     fail: Option<Fail>,
     /// The file that is being received is not kept.
     skips: bool,
+    /// Files that are here whole.
+    files: u64,
+    /// Their bytes.
+    files_bytes: u64,
 }
 
 /// Receives the line's files. `OK` only when the store has taken, and hashed, every one of them.
@@ -34,6 +38,8 @@ pub(in super::super) async fn run(conn: &mut Conn) -> Result<Result<(), Fail>, S
         refused: Vec::new(),
         fail: None,
         skips: false,
+        files: 0,
+        files_bytes: 0,
     };
     let mut in_file = false;
     let malformed = loop {
@@ -47,11 +53,13 @@ pub(in super::super) async fn run(conn: &mut Conn) -> Result<Result<(), Fail>, S
         match event {
             CommandEvent::File(head) => {
                 in_file = true;
+                upload.files_bytes += head.size;
                 upload.open(conn, head).await;
             }
             CommandEvent::FileData(bytes) => upload.data(conn, bytes).await,
             CommandEvent::FileEnd => {
                 in_file = false;
+                upload.files += 1;
                 upload.push(StagePart::Close);
             }
             CommandEvent::End(_) => break None,
@@ -62,7 +70,14 @@ pub(in super::super) async fn run(conn: &mut Conn) -> Result<Result<(), Fail>, S
     upload.break_off(conn, in_file).await;
     Ok(match malformed {
         Some(malformed) => Err(Fail::Malformed(malformed)),
-        None => upload.outcome(),
+        None => {
+            let (files, bytes) = (upload.files, upload.files_bytes);
+            let outcome = upload.outcome();
+            if outcome.is_ok() {
+                conn.count_messages(files, bytes);
+            }
+            outcome
+        }
     })
 }
 
