@@ -307,7 +307,7 @@ fn rename() {
         &rename("user.jane.c", "user.jane.d", "PARTITION nowhere"),
         &rename("user.jane.none", "user.jane.d", "PARTITION default"),
         &rename("user.ghost", "user.ghost2", "PARTITION default"),
-        &rename("user.jane", "user.mary", "PARTITION default"),
+        &rename("user.jane", "user.joe", "PARTITION default"),
         &rename("user.jane.c", "user..bad", "PARTITION default"),
         &rename("user.jane.c", "user.jane.d", ""),
         "APPLY RENAME %(OLDMBOXNAME NIL NEWMBOXNAME x PARTITION default)",

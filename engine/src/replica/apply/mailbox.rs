@@ -6,13 +6,14 @@
 use protocol::{MailboxLine, Record, Text};
 
 use super::super::fail::{Fail, Stop};
+use super::super::get::sieve::mailbox_of;
 use super::super::session::{Conn, Item};
 use super::super::{line, mbtype};
 use super::delete::tombstone_of;
 use super::header::{self, Keywords};
 use super::writer::{RECORDS_AT_ONCE, Writer};
 use crate::crc::SyncCrc;
-use crate::model::Mailbox;
+use crate::model::{Mailbox, SieveScript};
 use crate::name::{self, Scope, is_acceptable};
 use crate::ticket::{Change, UidSelect};
 
@@ -191,6 +192,20 @@ async fn give_way(conn: &Conn, there: Mailbox) -> Result<Change, Fail> {
     }
 }
 
+/// Removals of the scripts that came by SIEVE commands, when this is the mailbox that holds the user's scripts from now
+/// on: what it does not hold is gone at the peer. [CS-MBOX-51]
+async fn superseded_scripts(conn: &Conn, new: &Mailbox, scope: &Scope) -> Result<Vec<Change>, Fail> {
+    let Scope::User(user) = scope else {
+        return Ok(Vec::new());
+    };
+    if !mbtype::is_sieve(&new.mbtype) || new.name != mailbox_of(user) {
+        return Ok(Vec::new());
+    }
+    let scripts = conn.user_meta(user).await?.scripts;
+    let removal = |script: SieveScript| Change::RemoveScript { name: script.name };
+    Ok(scripts.into_iter().map(removal).collect())
+}
+
 /// The command as far as it has come.
 struct Update {
     line: Box<MailboxLine>,
@@ -218,7 +233,7 @@ impl Update {
         }
         conn.enter(&scope).await?;
         let there = header::find_or_check(conn, &new).await?;
-        let mut before = Vec::new();
+        let mut before = superseded_scripts(conn, &new, &scope).await?;
         let (stored, is_new) = match there {
             Some(there) if there.uniqueid == new.uniqueid => (there, false),
             Some(there) if conn.force || there.last_uid == 0 => {

@@ -1,12 +1,12 @@
 //! `APPLY RENAME`. [CS-APPLY-16] [CS-APPLY-17] [CS-APPLY-18] [CS-APPLY-19] [CS-APPLY-20] [CS-EXC-21]
+//! [CS-EXC-33]
 
 use protocol::Text;
-use protocol::response::Code;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
 use crate::model::Mailbox;
-use crate::name::{Scope, is_acceptable, is_inbox};
+use crate::name::{Scope, is_acceptable};
 use crate::ticket::{Change, Request, Select};
 
 /// Gives a mailbox another name, another partition, or both. Identity, records, UIDVALIDITY and CRCs stay; mailboxes
@@ -59,10 +59,6 @@ async fn renamed(
             return Err(Fail::other(format!("{new} has this name and partition already")));
         }
     } else {
-        if is_inbox(&mailbox.name) && is_inbox(new) {
-            let text = format!("{} is an INBOX and cannot become another user's", mailbox.name);
-            return Err(Fail::Refused(Code::MailboxNotSupported, text));
-        }
         if !is_acceptable(new) {
             return Err(Fail::other(format!("{new} is no acceptable mailbox name")));
         }

@@ -23,7 +23,7 @@ const SCRIPT_BYTES_MAX: u32 = 1 << 20;
 const SCRIPTS_MAX: u32 = 1000;
 
 /// Name of a user's `#sieve` mailbox.
-pub(super) fn mailbox_of(user: &Text) -> Text {
+pub(in super::super) fn mailbox_of(user: &Text) -> Text {
     let mut name = inbox_of(user).into_bytes();
     name.extend_from_slice(b".#sieve");
     Text::from(name)
