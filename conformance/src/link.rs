@@ -27,6 +27,8 @@ enum Mode {
 #[derive(Debug)]
 struct State {
     mode: Mode,
+    /// `HOST:PORT`; empty leads nowhere.
+    target: String,
     delay: Duration,
     connections: Vec<(TcpStream, TcpStream)>,
 }
@@ -56,6 +58,18 @@ impl Link {
     /// Listens on a free loopback port and leads each connection to `target`, `HOST:PORT`. Nobody needs to
     /// listen there yet; a connection that finds nobody is closed.
     pub fn start(target: &str) -> Result<Link> {
+        let link = Link::open()?;
+        link.lead(target);
+        Ok(link)
+    }
+
+    /// From now on new connections are led to `target`.
+    pub fn lead(&self, target: &str) {
+        target.clone_into(&mut self.shared.lock().target);
+    }
+
+    /// Listens on a free loopback port and closes each connection until [`Link::lead`] says where it leads to.
+    pub fn open() -> Result<Link> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(Error::io("listening for the link"))?;
         let address = listener
             .local_addr()
@@ -64,6 +78,7 @@ impl Link {
         let shared = Arc::new(Shared {
             state: Mutex::new(State {
                 mode: Mode::Up,
+                target: String::new(),
                 delay: Duration::ZERO,
                 connections: Vec::new(),
             }),
@@ -71,14 +86,17 @@ impl Link {
             connected: AtomicU64::new(0),
             passed: AtomicU64::new(0),
         });
-        let (target, own) = (target.to_owned(), Arc::clone(&shared));
+        let own = Arc::clone(&shared);
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
-                match own.lock().mode {
-                    Mode::Gone => return,
-                    Mode::Cut => continue,
-                    Mode::Up | Mode::Stalled => {}
-                }
+                let target = {
+                    let state = own.lock();
+                    match state.mode {
+                        Mode::Gone => return,
+                        Mode::Cut => continue,
+                        Mode::Up | Mode::Stalled => state.target.clone(),
+                    }
+                };
                 if let Ok(server) = TcpStream::connect(&target) {
                     join(client, server, &own);
                 }

@@ -1,116 +1,331 @@
 //! `conformance`: the longer runs of the suite, by hand.
+#![forbid(unsafe_code)]
 
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use conformance::kill::{self, Client, Server};
-use conformance::{rng, walk};
-use std::collections::BTreeMap;
+use conformance::rolling::{self, Fault, Shape};
+use conformance::{Error, Result, rng, walk};
 use std::process::ExitCode;
+use std::time::Duration;
 
-const USAGE: &str =
-    "usage: conformance kill [--rounds N] [--seed N] [--client stock|own] [--server stock|own]
-       conformance walk [--rounds N] [--seed N] [--changes N] [--over tcp|unix]
+/// Longer runs against real Cyrus and against our programs: what holds for minutes, under faults and after kills.
+///
+/// Needs root, Debian's Cyrus 3.6 and our programs beside this one (cargo build -p server -p client -p cli -p
+/// cyr_synclog) or in MAILTWIN_BIN_DIR. The seed decides everything that is random; each failure begins with it.
+///
+/// Exit codes: 0 all well; 1 something failed, or a bound was exceeded; 64 wrong arguments.
+#[derive(Debug, Parser)]
+#[command(name = "conformance", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
 
-kill   replicates into sync_server and kills it at N (100) random moments, restarting it each time; nothing
-       answered OK may be missing, and at the end the replica must equal the master.
-walk   changes a Cyrus at random, replicates it into sync_server and from there into a second Cyrus, and
-       compares all three; N (20) times.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Replicates into sync_server and kills it at random moments, restarting it each time.
+    ///
+    /// Nothing answered OK may be missing, and at the end the replica must equal the master.
+    Kill(Kill),
+    /// Changes a Cyrus at random, replicates it into sync_server and from there into a second Cyrus, and compares all three.
+    Walk(Walk),
+    /// Lets mail arrive for minutes while servers, clients and links between them fail, and measures how late it shows.
+    ///
+    /// Every server must catch up by itself; nothing may be lost, and at the end all must be equal. Prints lags (median,
+    /// 95 %, maximum) for each server and kind of fault.
+    Rolling(Rolling),
+    /// Kills the rolling client at random moments, and with it the server and the commands that write its log.
+    ///
+    /// Each change is named by one line of the log; at the end nothing may be missing.
+    Crash(Crash),
+}
 
-Both need root, Cyrus 3.6 and our programs beside this one (cargo build -p server -p client -p cli) or in
-MAILTWIN_BIN_DIR. The seed decides everything that is random; MAILTWIN_SEED sets it as well.
+#[derive(Debug, Args)]
+struct Kill {
+    /// Runs that are to be interrupted.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    rounds: u32,
+    /// Whose sync_client.
+    #[arg(long, value_enum, default_value_t = Whose::Own)]
+    client: Whose,
+    /// Whose sync_server.
+    #[arg(long, value_enum, default_value_t = Whose::Own)]
+    server: Whose,
+    #[command(flatten)]
+    seed: Seed,
+}
 
-Exit codes: 0 all well, 1 something failed, 64 usage.";
+#[derive(Debug, Args)]
+struct Walk {
+    /// How many times changes are made and carried.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    rounds: u32,
+    /// Changes in a round.
+    #[arg(long, value_name = "N", default_value_t = 25)]
+    changes: usize,
+    /// How the servers are reached.
+    #[arg(long, value_enum, default_value_t = Over::Tcp)]
+    over: Over,
+    #[command(flatten)]
+    seed: Seed,
+}
+
+#[derive(Debug, Args)]
+struct Rolling {
+    /// How long mail arrives; with faults at least until each has happened once at each hop.
+    #[arg(long, value_name = "M", default_value_t = 5.0, value_parser = minutes)]
+    minutes: f64,
+    /// The servers.
+    #[arg(long, value_enum, default_value_t = ShapeName::Two)]
+    shape: ShapeName,
+    /// What goes wrong; several with commas.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FAULT",
+        value_delimiter = ',',
+        default_value = "all"
+    )]
+    faults: Vec<FaultName>,
+    /// How long a fault lasts, and the calm after it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = minutes)]
+    fault_time: f64,
+    /// Operations a second, by LMTP and by IMAP each.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rate: u32,
+    /// Instead: an entry that always fails, a locked user and a huge message in one log, and what that does to the
+    /// others' lag. Fails when their 95 % lag is more than --factor times what it was without, plus --slack.
+    #[arg(long, conflicts_with_all = ["shape", "faults", "fault_time", "seed"])]
+    poison: bool,
+    /// With --poison: size of the huge message, MiB.
+    #[arg(long, value_name = "MIB", default_value_t = 1024, requires = "poison")]
+    huge: u64,
+    /// With --poison: connections of the rolling client.
+    #[arg(long, value_name = "N", default_value_t = 4, requires = "poison", value_parser = clap::value_parser!(u32).range(1..=64))]
+    workers: u32,
+    /// With --poison: the bound, times the lag without.
+    #[arg(long, value_name = "N", default_value_t = 2, requires = "poison")]
+    factor: u32,
+    /// With --poison: the bound, in addition.
+    #[arg(long, value_name = "MS", default_value_t = 200, requires = "poison")]
+    slack: u64,
+    /// Prints the figures as JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    seed: Seed,
+}
+
+#[derive(Debug, Args)]
+struct Crash {
+    /// How often the rolling client is killed.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    rounds: u32,
+    #[command(flatten)]
+    seed: Seed,
+}
+
+#[derive(Debug, Args)]
+struct Seed {
+    /// Decides everything that is random; MAILTWIN_SEED sets it as well.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+}
+
+impl Seed {
+    fn value(&self) -> u64 {
+        self.seed.unwrap_or_else(|| rng::seed(1))
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Whose {
+    /// Ours.
+    Own,
+    /// Cyrus's.
+    Stock,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Over {
+    /// A loopback port.
+    Tcp,
+    /// A Unix socket.
+    Unix,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ShapeName {
+    /// Cyrus on two channels to a mailtwin each.
+    Two,
+    /// Cyrus to mailtwin, and on to another and to a second Cyrus.
+    Chain,
+    /// Two mailtwins to each other, both changed, one fed by a Cyrus, and one offsite.
+    Mesh,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum FaultName {
+    /// Each of the others.
+    All,
+    /// No fault.
+    None,
+    /// SIGTERM to the server.
+    Stop,
+    /// SIGKILL to the server.
+    Kill,
+    /// The link closes connections, new ones too.
+    Cut,
+    /// The link carries nothing and closes nothing.
+    Stall,
+    /// The way to the server ends, the way back does not.
+    HalfClose,
+    /// SIGKILL to the client.
+    KillClient,
+}
+
+fn minutes(text: &str) -> std::result::Result<f64, String> {
+    let number: f64 = text.parse().map_err(|_| "write a number".to_owned())?;
+    if (0.0..=10_000.0).contains(&number) {
+        Ok(number)
+    } else {
+        Err("write a number from 0 to 10000".to_owned())
+    }
+}
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let done = match parse(&arguments) {
-        Some(("kill", options)) => run_kill(&options),
-        Some(("walk", options)) => run_walk(&options),
-        _ => None,
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Without anything to print to there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 64 } else { 0 });
+        }
+    };
+    let done = match arguments.command {
+        Command::Kill(options) => run_kill(&options),
+        Command::Walk(options) => run_walk(&options),
+        Command::Rolling(options) if options.poison => run_poison(&options),
+        Command::Rolling(options) => run_rolling(&options),
+        Command::Crash(options) => run_crash(&options),
     };
     match done {
-        None => {
-            eprintln!("{USAGE}");
-            ExitCode::from(64)
-        }
-        Some(Ok(line)) => {
-            println!("{line}");
+        Ok(text) => {
+            println!("{text}");
             ExitCode::SUCCESS
         }
-        Some(Err(error)) => {
+        Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
 }
 
-type Options = BTreeMap<String, String>;
-
-fn parse(arguments: &[String]) -> Option<(&str, Options)> {
-    let (command, rest) = arguments.split_first()?;
-    let pair = |pair: &[String]| Some((pair.first()?.strip_prefix("--")?.to_owned(), pair.get(1)?.clone()));
-    let options: Option<Options> = rest.chunks(2).map(pair).collect();
-    Some((command.as_str(), options?))
-}
-
-/// The number given, or the default; `None` when it is no number.
-fn number(options: &Options, name: &str, default: u64) -> Option<u64> {
-    options.get(name).map_or(Some(default), |text| text.parse().ok())
-}
-
-fn only_known(options: &Options, known: &[&str]) -> Option<()> {
-    options
-        .keys()
-        .all(|name| known.contains(&name.as_str()))
-        .then_some(())
-}
-
-fn run_kill(options: &Options) -> Option<conformance::Result<String>> {
-    only_known(options, &["rounds", "seed", "client", "server"])?;
-    let is_stock = |name: &str| match options.get(name).map(String::as_str) {
-        None | Some("own") => Some(false),
-        Some("stock") => Some(true),
-        Some(_) => None,
-    };
+fn run_kill(options: &Kill) -> Result<String> {
     let plan = kill::Plan {
-        kills: u32::try_from(number(options, "rounds", 100)?).ok()?,
-        seed: number(options, "seed", rng::seed(1))?,
-        client: if is_stock("client")? {
-            Client::Stock
-        } else {
-            Client::Own
+        kills: options.rounds,
+        seed: options.seed.value(),
+        client: match options.client {
+            Whose::Own => Client::Own,
+            Whose::Stock => Client::Stock,
         },
-        server: if is_stock("server")? {
-            Server::Stock
-        } else {
-            Server::Own
+        server: match options.server {
+            Whose::Own => Server::Own,
+            Whose::Stock => Server::Stock,
         },
     };
-    let told = kill::run(plan).map(|report| {
-        format!(
-            "{} kills, {} runs finished before theirs; {} commands answered OK, {} checks of what they promised, \
-             nothing missing; {} facts equal at the end; seed {}",
-            report.kills, report.finished_early, report.acknowledged, report.checked, report.facts, plan.seed
-        )
-    });
-    Some(told)
+    let report = kill::run(plan)?;
+    Ok(format!(
+        "{} kills, {} runs finished before theirs; {} commands answered OK, {} checks of what they promised, nothing \
+         missing; {} facts equal at the end; seed {}",
+        report.kills, report.finished_early, report.acknowledged, report.checked, report.facts, plan.seed
+    ))
 }
 
-fn run_walk(options: &Options) -> Option<conformance::Result<String>> {
-    only_known(options, &["rounds", "seed", "changes", "over"])?;
+fn run_walk(options: &Walk) -> Result<String> {
     let plan = walk::Plan {
-        rounds: u32::try_from(number(options, "rounds", 20)?).ok()?,
-        unix: match options.get("over").map(String::as_str) {
-            None | Some("tcp") => false,
-            Some("unix") => true,
-            Some(_) => return None,
-        },
-        changes: usize::try_from(number(options, "changes", 25)?).ok()?,
-        seed: number(options, "seed", rng::seed(1))?,
+        rounds: options.rounds,
+        unix: options.over == Over::Unix,
+        changes: options.changes,
+        seed: options.seed.value(),
     };
-    let told = walk::run(plan).map(|facts| {
-        format!(
-            "{} rounds, {facts} facts equal in the last; seed {}",
-            plan.rounds, plan.seed
-        )
-    });
-    Some(told)
+    let facts = walk::run(plan)?;
+    Ok(format!(
+        "{} rounds, {facts} facts equal in the last; seed {}",
+        plan.rounds, plan.seed
+    ))
+}
+
+fn run_rolling(options: &Rolling) -> Result<String> {
+    let report = rolling::run(&rolling::Plan {
+        shape: match options.shape {
+            ShapeName::Two => Shape::Two,
+            ShapeName::Chain => Shape::Chain,
+            ShapeName::Mesh => Shape::Mesh,
+        },
+        time: Duration::from_secs_f64(options.minutes * 60.0),
+        fault: Duration::from_secs_f64(options.fault_time),
+        faults: faults(&options.faults),
+        rate: options.rate,
+        seed: options.seed.value(),
+    })?;
+    Ok(if options.json {
+        report.json().to_string()
+    } else {
+        report.table()
+    })
+}
+
+fn faults(names: &[FaultName]) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = Vec::new();
+    for name in names {
+        faults.extend(match name {
+            FaultName::All => &Fault::ALL[..],
+            FaultName::None => &[],
+            FaultName::Stop => &[Fault::Stop],
+            FaultName::Kill => &[Fault::Kill],
+            FaultName::Cut => &[Fault::Cut],
+            FaultName::Stall => &[Fault::Stall],
+            FaultName::HalfClose => &[Fault::HalfClose],
+            FaultName::KillClient => &[Fault::KillClient],
+        });
+    }
+    faults.sort();
+    faults.dedup();
+    faults
+}
+
+fn run_poison(options: &Rolling) -> Result<String> {
+    let report = rolling::poison(rolling::PoisonPlan {
+        time: Duration::from_secs_f64(options.minutes * 60.0),
+        huge: options.huge * 1024 * 1024,
+        rate: options.rate,
+        workers: options.workers,
+        factor: options.factor,
+        slack: Duration::from_millis(options.slack),
+    })?;
+    let text = if options.json {
+        report.json().to_string()
+    } else {
+        report.table()
+    };
+    if report.within() {
+        return Ok(text);
+    }
+    println!("{text}");
+    Err(Error::Process("the others' lag is beyond the bound".into()))
+}
+
+fn run_crash(options: &Crash) -> Result<String> {
+    let plan = rolling::CrashPlan {
+        kills: options.rounds,
+        seed: options.seed.value(),
+    };
+    let report = rolling::crash(plan)?;
+    let [fed, logged, quiet] = report.changes;
+    Ok(format!(
+        "{} clients, {} servers and {} commands killed; {fed} mailboxes made by a Cyrus, {logged} by commands that log, \
+         {quiet} named by Cyrus's cyr_synclog alone: all there, {} facts equal; seed {}",
+        report.clients, report.servers, report.commands, report.facts, plan.seed
+    ))
 }

@@ -168,13 +168,15 @@ mailtwin_socket_mode: 0666
         &self.directory
     }
 
+    /// Its imapd.conf.
+    pub fn configuration(&self) -> PathBuf {
+        self.directory.join("imapd.conf")
+    }
+
     /// One of our programs with this store's configuration.
     pub fn command(&self, program: &str) -> Result<Command> {
         let mut command = Command::new(folder()?.join(program));
-        command
-            .arg("-C")
-            .arg(self.directory.join("imapd.conf"))
-            .env_remove("RUST_LOG");
+        command.arg("-C").arg(self.configuration()).env_remove("RUST_LOG");
         Ok(command)
     }
 

@@ -10,6 +10,25 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
 
+/// One side of a comparison.
+#[derive(Debug, Clone, Copy)]
+pub enum Side<'a> {
+    /// A whole Cyrus.
+    Cyrus(&'a Cyrus),
+    /// Our `sync_server` over a store of ours.
+    Twin(&'a Twin),
+}
+
+impl Side<'_> {
+    /// A connection of the administrator.
+    pub fn csync(self) -> Result<Csync> {
+        match self {
+            Side::Cyrus(cyrus) => cyrus.csync(),
+            Side::Twin(twin) => twin.csync(),
+        }
+    }
+}
+
 /// A server that can be stopped, killed and started again on what it left on disk.
 #[derive(Debug)]
 pub enum Node {
@@ -28,11 +47,11 @@ impl Node {
         }
     }
 
-    /// A connection of the administrator.
-    pub fn csync(&self) -> Result<Csync> {
+    /// The server as one side of a comparison.
+    pub fn side(&self) -> Side<'_> {
         match self {
-            Node::Twin(twin) => twin.csync(),
-            Node::Cyrus(cyrus) => cyrus.csync(),
+            Node::Twin(twin) => Side::Twin(twin),
+            Node::Cyrus(cyrus) => Side::Cyrus(cyrus),
         }
     }
 
@@ -40,7 +59,8 @@ impl Node {
     pub fn stop(&mut self) -> Result<()> {
         match self {
             Node::Twin(twin) => twin.stop(),
-            Node::Cyrus(cyrus) => cyrus.stop(),
+            // One that takes longer than a service manager waits is killed, which is what it would do then.
+            Node::Cyrus(cyrus) => cyrus.stop().or_else(|_| cyrus.kill()),
         }
     }
 

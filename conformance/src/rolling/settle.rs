@@ -1,12 +1,11 @@
 //! When all servers hold the same.
 
-use super::node::Node;
+use super::node::{Node, Side};
 use crate::compare::{self, Facts, Scope};
 use crate::csync::Csync;
 use crate::csync::dlist::string;
-use crate::cyrus::Cyrus;
 use crate::{Error, Result};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// What of a mailbox shows that something is still under way.
@@ -43,21 +42,24 @@ pub fn sketch(csync: &mut Csync, users: &[&str]) -> Result<BTreeSet<String>> {
     Ok(lines)
 }
 
-/// Waits at most `limit` until `node` holds what `master` holds.
-pub fn wait(what: &str, master: &Cyrus, node: &Node, users: &[&str], limit: Duration) -> Result<()> {
+/// Waits at most `limit` until `node` holds what `model` holds.
+pub fn wait(what: &str, model: Side<'_>, node: &Node, users: &[&str], limit: Duration) -> Result<()> {
     let end = Instant::now() + limit;
     loop {
-        let wanted = sketch(&mut master.csync()?, users)?;
-        // Its server may just be starting.
-        let found = node.csync().and_then(|mut csync| sketch(&mut csync, users));
-        let told = match found {
-            Ok(found) if found == wanted => return Ok(()),
-            Ok(found) => {
+        // A server may just be starting.
+        let wanted = model.csync().and_then(|mut csync| sketch(&mut csync, users));
+        let found = node
+            .side()
+            .csync()
+            .and_then(|mut csync| sketch(&mut csync, users));
+        let told = match (wanted, found) {
+            (Ok(wanted), Ok(found)) if found == wanted => return Ok(()),
+            (Ok(wanted), Ok(found)) => {
                 let missing: Vec<&String> = wanted.difference(&found).take(5).collect();
                 let unknown: Vec<&String> = found.difference(&wanted).take(5).collect();
                 format!("missing: {missing:#?}\nthere instead: {unknown:#?}")
             }
-            Err(error) => error.to_string(),
+            (Err(error), _) | (_, Err(error)) => error.to_string(),
         };
         if Instant::now() >= end {
             return Err(Error::Process(format!(
@@ -69,16 +71,21 @@ pub fn wait(what: &str, master: &Cyrus, node: &Node, users: &[&str], limit: Dura
     }
 }
 
-/// Compares everything that `master` and `node` hold for `users`; returns how many facts are equal.
-pub fn equal(what: &str, master: &Cyrus, node: &Node, users: &[&str]) -> Result<usize> {
+/// Compares everything that two servers hold for `users`; returns how many facts are equal.
+pub fn equal(what: &str, model: Side<'_>, other: Side<'_>, users: &[&str]) -> Result<usize> {
     let mut scope = Scope::all(users);
     scope.shared = false;
-    let (left, right) = match node {
-        Node::Cyrus(cyrus) => (compare::facts(master, &scope)?, compare::facts(cyrus, &scope)?),
-        Node::Twin(twin) => {
+    let (left, right) = match (model, other) {
+        (Side::Cyrus(model), Side::Cyrus(other)) => {
+            (compare::facts(model, &scope)?, compare::facts(other, &scope)?)
+        }
+        _ => {
             let (mut left, mut right) = (Facts::new(), Facts::new());
-            compare::collect_csync(&mut master.csync()?, &scope, &[], &mut left)?;
-            compare::collect_csync(&mut twin.csync()?, &scope, &[], &mut right)?;
+            compare::collect_csync(&mut model.csync()?, &scope, &[], &mut left)?;
+            compare::collect_csync(&mut other.csync()?, &scope, &[], &mut right)?;
+            if let (Side::Twin(_), Side::Twin(_)) = (model, other) {
+                forget_contested(&mut left, &mut right);
+            }
             (left, right)
         }
     };
@@ -92,4 +99,34 @@ pub fn equal(what: &str, master: &Cyrus, node: &Node, users: &[&str]) -> Result<
         found.len(),
         list.join("\n")
     )))
+}
+
+/// Drops what is said about UIDs that both sides once gave to messages of their own: both messages got new ones, and each
+/// side remembers its own at the old one as expunged, as [CS-MASTER-35] leaves it. No replica looks at them again.
+fn forget_contested(left: &mut Facts, right: &mut Facts) {
+    let expunged = |facts: &Facts| -> BTreeMap<(String, Option<u32>), Vec<u8>> {
+        let is_flag = |place: &compare::Place, value: &Vec<u8>| {
+            place.field == "FLAGS" && value.windows(9).any(|window| window == b"\\Expunged")
+        };
+        let places = facts.iter().filter(|(place, value)| is_flag(place, value));
+        let guid = |place: &compare::Place| {
+            let field = "GUID".to_owned();
+            facts
+                .get(&compare::Place {
+                    field,
+                    ..place.clone()
+                })
+                .cloned()
+        };
+        places
+            .filter_map(|(place, _)| Some(((place.object.clone(), place.uid), guid(place)?)))
+            .collect()
+    };
+    let (here, there) = (expunged(left), expunged(right));
+    let contested = |place: &compare::Place| {
+        let key = (place.object.clone(), place.uid);
+        matches!((here.get(&key), there.get(&key)), (Some(one), Some(other)) if one != other)
+    };
+    left.retain(|place, _| !contested(place));
+    right.retain(|place, _| !contested(place));
 }

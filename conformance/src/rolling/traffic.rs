@@ -33,7 +33,7 @@ pub fn mailboxes(users: &[&str]) -> Vec<String> {
 }
 
 /// Wire name of a user's INBOX: a dot within a level is a circumflex.
-fn inbox(user: &str) -> String {
+pub(super) fn inbox(user: &str) -> String {
     format!("user.{}", user.replace('.', "^"))
 }
 
@@ -140,7 +140,7 @@ impl Side {
             lmtp.deliver(&names, &message)?;
             for user in chosen {
                 uids[user] += 1;
-                self.ledger.delivered(&inbox(&self.users[user]), uids[user]);
+                self.ledger.delivered(&inbox(&self.users[user]), uids[user], None);
             }
             if !self.goes_on() {
                 return Ok(());
@@ -204,7 +204,7 @@ impl Side {
                 let flags = ["()", "(\\Seen)", "(\\Flagged todo)"][self.rng.below(3)];
                 let uid = imap.append(&folder, flags, DATE, &message)?;
                 let mailbox = format!("{}.{FOLDER}", inbox(&self.users[user]));
-                self.ledger.delivered(&mailbox, uid);
+                self.ledger.delivered(&mailbox, uid, None);
                 Ok(())
             }
         }
