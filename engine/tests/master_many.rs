@@ -170,6 +170,67 @@ fn one_that_fails_disturbs_no_other() {
 }
 
 #[test]
+fn who_counted_on_an_upload_that_was_refused_sends_it_himself() {
+    let mail = mail_of(3);
+    let (mut uploads, mut complained) = (0, false);
+    let conversation = converse(
+        pair::master_config(all(3)),
+        &mail.store,
+        "* OK twin.example.org Cyrus sync server mailtwin 0.1.0\r\n",
+        |command| {
+            uploads += u32::from(command.starts_with("APPLY MESSAGE"));
+            match command {
+                // The first user's, with the message that all have.
+                "APPLY MESSAGE 2" if uploads == 1 => say("NO IMAP_QUOTA_EXCEEDED no room just now"),
+                "APPLY MAILBOX user.u001 2" if !std::mem::replace(&mut complained, true) => {
+                    say("NO IMAP_PROTOCOL_BAD_PARAMETERS UID 1: its message was not uploaded")
+                }
+                _ => agree(command),
+            }
+        },
+    );
+    let said = &conversation.said;
+    let failures = &conversation.progress.failures;
+    assert_eq!(failures.len(), 1, "{failures:?}: {said:#?}");
+    assert_eq!(failures[0].item, "u000");
+    let count = |line: &str| said.iter().filter(|said| *said == line).count();
+    assert_eq!(count("APPLY MAILBOX user.u001 2"), 2, "{said:#?}");
+    assert!(
+        count("APPLY MESSAGE 2") >= 2,
+        "the second try brings all of the mailbox: {said:#?}"
+    );
+    assert_eq!(conversation.progress.items_done, 3);
+}
+
+#[test]
+fn users_with_very_long_listings_are_all_done() {
+    // Far more lines than are held at once: whoever comes later waits for room, and nobody waits for ever.
+    const LINES: usize = 9_000;
+    let mail = mail_of(40);
+    let conversation = converse(
+        pair::master_config(all(40)),
+        &mail.store,
+        "* OK twin.example.org Cyrus sync server mailtwin 0.1.0\r\n",
+        |command| match command.strip_prefix("GET USER ") {
+            Some(who) => {
+                let mut text = String::new();
+                for n in 0..LINES {
+                    text.push_str(&format!(
+                        "* MAILBOX %(UNIQUEID {who}-{n} MBOXNAME DELETED.user.{who}.{n:08X} LAST_UID 0 HIGHESTMODSEQ 1 \
+                         UIDVALIDITY 1)\r\n"
+                    ));
+                }
+                Answer::Say(text + "OK success\r\n")
+            }
+            None => agree(command),
+        },
+    );
+    assert_eq!(conversation.progress.ended, Some(Ending::Done));
+    assert_eq!(conversation.progress.items_done, 40);
+    assert_eq!(conversation.progress.mailboxes, 80);
+}
+
+#[test]
 fn an_answer_goes_to_whom_it_is_meant_for() {
     // Each user's listing names a mailbox of the same identity as ours but another name: whoever got another's answer
     // would say so by its renames.

@@ -371,6 +371,7 @@ fn a_large_mailbox_goes_in_steps_that_last() {
 
     let mut config = pair::master_config(pair::user("jane"));
     config.pipeline_bytes_max = 4_000;
+    config.step_messages_max = 4_096;
     let connect = |replica: &Mail, cut_to_master| {
         let wire = pair::Wire {
             cut_to_master,
@@ -412,7 +413,7 @@ fn a_large_mailbox_goes_in_steps_that_last() {
 fn more_changes_than_are_held_in_memory() {
     let mut master = Mail::new("m");
     master.create(&["user.jane"]);
-    let texts: Vec<String> = (0..5000).map(|n| format!("message {n}")).collect();
+    let texts: Vec<String> = (0..8500).map(|n| format!("message {n}")).collect();
     master.append("user.jane", &texts.iter().map(String::as_str).collect::<Vec<_>>());
     let (ours, cyrus) = (Mail::new("r"), Mail::new("r"));
     sync_and_check(&master, &ours);
@@ -423,7 +424,7 @@ fn more_changes_than_are_held_in_memory() {
         record.modseq = mailbox.highestmodseq + u64::from(record.uid);
         record.flags.system = SystemFlags::SEEN;
     }
-    let highestmodseq = mailbox.highestmodseq + 5000;
+    let highestmodseq = mailbox.highestmodseq + 8500;
     master.force(
         engine::model::Mailbox {
             highestmodseq,
@@ -436,13 +437,13 @@ fn more_changes_than_are_held_in_memory() {
     let outcome = sync_and_check(&master, &ours);
     assert_eq!(
         (outcome.progress.records_sent, outcome.progress.messages_sent),
-        (5001, 1)
+        (8501, 1)
     );
     let outcome = pair::sync_as_cyrus(pair::user("jane"), &master.store, &cyrus.store);
     twin::check(&outcome, &master, &cyrus);
     assert_eq!(
         (outcome.progress.records_sent, outcome.progress.messages_sent),
-        (5001, 1)
+        (8501, 1)
     );
 }
 

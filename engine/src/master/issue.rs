@@ -10,13 +10,13 @@ use super::ask::RecordReader;
 use super::folders::{Batch, is_placeholder};
 use super::lines::lower_line;
 use super::run::{Run, Tried, Trouble};
-use super::steps::{Cutter, STEP_MESSAGES_MAX, Step};
+use super::steps::{Cutter, Step};
 use super::upload::Source;
 use super::wire::{Refusal, Sent};
 use crate::model::{Mailbox, MailboxKey};
 
 /// Records held in memory instead of being read a second time.
-const ROWS_HELD_MAX: usize = STEP_MESSAGES_MAX;
+const ROWS_HELD_MAX: usize = 8192;
 /// New messages from which a mailbox may be sent in steps.
 const STEPPED_FROM: usize = 64;
 /// Records encoded between two looks at the room in the output.
@@ -246,7 +246,7 @@ impl Run {
         held: Option<&[Record]>,
         base_uid: u32,
     ) -> Tried<Cutter> {
-        let mut cutter = Cutter::new(base_uid);
+        let mut cutter = Cutter::new(base_uid, self.config.step_messages_max);
         match held {
             Some(records) => records.iter().for_each(|record| cutter.push(record)),
             None => {

@@ -3,13 +3,11 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use protocol::Text;
-use protocol::command::{Command, Get};
 
 use super::crew::{Begin, Foreman, Labour};
 use super::mailboxes::by_scope;
 use super::run::{Run, Tried, Trouble};
 use super::task::FailureKind;
-use super::wire::Sent;
 use super::{Ending, Job};
 use crate::name::Scope;
 
@@ -41,8 +39,8 @@ impl Item {
     fn labour(self, mut run: Run) -> Labour {
         match self {
             Item::User(user) => {
-                let sent = run.ask_user(&user);
-                Box::pin(async move { (run.do_user(&user, sent).await, run.blame.kind()) })
+                let asked = run.ask_user(&user);
+                Box::pin(async move { (run.do_user(&user, asked).await, run.blame.kind()) })
             }
             Item::Group(scope, names) => {
                 Box::pin(async move { (run.do_group(scope, names).await, run.blame.kind()) })
@@ -65,8 +63,8 @@ impl Foreman for Items {
         let Some(next) = self.left.front() else {
             return Begin::End;
         };
-        // One user given twice.
-        if busy.contains(&next.scope()) {
+        // One user given twice; or much is held for others, who will be done.
+        if busy.contains(&next.scope()) || !run.ahead.may_ask() {
             return Begin::Later;
         }
         let Some(item) = self.left.pop_front() else {
@@ -110,12 +108,6 @@ impl Run {
         };
         self.count(|progress| progress.items_total = items.len() as u64);
         self.work_off(&mut Items { left: items }).await
-    }
-
-    /// Asks the replica for a user.
-    pub(super) fn ask_user(&mut self, user: &Text) -> Sent {
-        let get = Command::Get(Get::User(Some(user.clone())));
-        self.wire.send("GET USER", user, &get)
     }
 
     pub(super) fn start(&self, label: String) {

@@ -1,5 +1,6 @@
 //! The client side: makes a replica equal to a store.
 
+mod ahead;
 mod ask;
 mod blame;
 mod compare;
@@ -120,7 +121,7 @@ impl MasterConfig {
             limits: Limits::default(),
             pipeline_bytes_max: 4 << 20,
             stage_to_archive: false,
-            step_messages_max: 4096,
+            step_messages_max: 8192,
             items_at_once: 64,
         }
     }

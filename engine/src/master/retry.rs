@@ -25,6 +25,7 @@ struct Tries {
     merged: bool,
     fresh: bool,
     moved: bool,
+    unstaged: bool,
 }
 
 impl Run {
@@ -51,6 +52,11 @@ impl Run {
                 }
                 Code::SyncChanged if !tries.fresh => {
                     tries.fresh = true;
+                    self.once_more(batch, index, true).await?
+                }
+                // It counted on what was uploaded for another, and that was refused. [CS-MASTER-62]
+                Code::BadParameters if !tries.unstaged && self.peer.is_mailtwin() => {
+                    tries.unstaged = true;
                     self.once_more(batch, index, true).await?
                 }
                 Code::MailboxMoved if !tries.moved => {

@@ -6,6 +6,7 @@ use protocol::Text;
 use protocol::command::Command;
 use protocol::decode::ReplyDecoder;
 
+use super::ahead::Ahead;
 use super::blame::Blame;
 use super::connect::{self, PeerProfile};
 use super::tasks::Board;
@@ -61,6 +62,8 @@ pub(super) struct Run {
     pub(super) peer: PeerProfile,
     pub(super) uploads: Uploads,
     pub(super) board: Board,
+    /// Listings that were asked for ahead.
+    pub(super) ahead: Ahead,
     /// What the item met.
     pub(super) blame: Blame,
     /// The scope whose state is held for the item.
@@ -90,6 +93,7 @@ impl Run {
             peer: self.peer.clone(),
             uploads: self.uploads.for_item(owner),
             board: self.board.clone(),
+            ahead: self.ahead.clone(),
             blame,
             held_read: Mutex::default(),
             transaction: Mutex::default(),
@@ -175,6 +179,7 @@ async fn conduct(
         peer,
         uploads: Uploads::new(port.clone()),
         board,
+        ahead: Ahead::new(port.clone()),
         blame,
         held_read: Mutex::default(),
         transaction: Mutex::default(),

@@ -5,8 +5,6 @@
 
 use protocol::Record;
 
-/// Messages of a step.
-pub(super) const STEP_MESSAGES_MAX: usize = 4096;
 /// Bytes of a step's messages.
 const STEP_BYTES_MAX: u64 = 32 << 20;
 
@@ -30,16 +28,22 @@ struct Cut {
 /// Cuts a stream of records, ascending by UID, into steps.
 pub(super) struct Cutter {
     base_uid: u32,
+    messages_max: usize,
     cuts: Vec<Cut>,
     bytes: u64,
     late: Vec<(u32, u64)>,
 }
 
 impl Cutter {
-    /// For a replica that has UIDs up to `base_uid`.
-    pub(super) fn new(base_uid: u32) -> Self {
+    /// For a replica that has UIDs up to `base_uid`; a step has at most `messages_max` messages, 0 being no limit.
+    pub(super) fn new(base_uid: u32, messages_max: usize) -> Self {
         Cutter {
             base_uid,
+            messages_max: if messages_max == 0 {
+                usize::MAX
+            } else {
+                messages_max
+            },
             cuts: Vec::new(),
             bytes: 0,
             late: Vec::new(),
@@ -55,7 +59,7 @@ impl Cutter {
         let size = if record.is_expunged() { 0 } else { record.size };
         let full = self.bytes + size > STEP_BYTES_MAX;
         match self.cuts.last_mut() {
-            Some(cut) if cut.messages < STEP_MESSAGES_MAX && !full => {
+            Some(cut) if cut.messages < self.messages_max && !full => {
                 cut.messages += 1;
                 cut.last_uid = record.uid;
                 cut.lowest_modseq = cut.lowest_modseq.min(record.modseq);
@@ -134,7 +138,7 @@ mod tests {
         records: impl IntoIterator<Item = Record>,
         end: (u64, u32),
     ) -> Vec<(usize, u32, u64)> {
-        let mut cutter = Cutter::new(base.1);
+        let mut cutter = Cutter::new(base.1, 4096);
         records.into_iter().for_each(|r| cutter.push(&r));
         let (steps, _) = cutter.finish(base.0, end.1, end.0);
         steps
@@ -159,6 +163,17 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_is_the_configured_one_and_0_is_none() {
+        let records = || (1..=10).map(|n| record(n, u64::from(n), 10));
+        let count = |messages_max| {
+            let mut cutter = Cutter::new(0, messages_max);
+            records().for_each(|r| cutter.push(&r));
+            cutter.finish(0, 10, 10).0.len()
+        };
+        assert_eq!((count(3), count(10), count(0)), (4, 1, 1));
+    }
+
+    #[test]
     fn an_old_modseq_behind_joins_the_steps_before_it() {
         let mut records: Vec<Record> = (1..=9000).map(|n| record(n, u64::from(n) + 10, 10)).collect();
         records[8500].modseq = 3;
@@ -177,7 +192,7 @@ mod tests {
 
     #[test]
     fn what_the_replica_has_is_kept_apart() {
-        let mut cutter = Cutter::new(2);
+        let mut cutter = Cutter::new(2, 4096);
         [record(1, 7, 1), record(2, 9, 1), record(3, 8, 1)]
             .iter()
             .for_each(|r| cutter.push(r));

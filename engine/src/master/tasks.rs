@@ -13,7 +13,7 @@ use super::mailboxes::by_scope;
 use super::meta::{RemoteMeta, seen_of};
 use super::run::{Run, Tried, Trouble};
 use super::task::{FailureKind, Task, TaskFailure, TaskId, TaskResult, Work};
-use super::user::summary;
+use super::user::{AskedUser, summary};
 use super::wire::Sent;
 use crate::name::Scope;
 
@@ -127,6 +127,10 @@ impl Foreman for Given {
     type Key = TaskId;
 
     fn begin(&mut self, run: &mut Run, busy: &BTreeSet<Scope>) -> Begin<TaskId> {
+        // Much is held for tasks under way, which will be done.
+        if !run.ahead.may_ask() {
+            return Begin::Later;
+        }
         let Some(task) = run.board.next(busy) else {
             return if run.board.is_over() {
                 Begin::End
@@ -136,7 +140,12 @@ impl Foreman for Given {
         };
         let scope = scope_of(&task.work);
         let mut of_task = run.for_item();
-        let labour = Box::pin(async move { (of_task.do_work(task.work).await, of_task.blame.kind()) });
+        // Asked at once, so that the next task knows of it.
+        let asked = match &task.work {
+            Work::User(user) | Work::Unuser(user) => Some(of_task.ask_user(user)),
+            _ => None,
+        };
+        let labour = Box::pin(async move { (of_task.do_work(task.work, asked).await, of_task.blame.kind()) });
         Begin::Item(task.id, scope, labour)
     }
 
@@ -170,13 +179,13 @@ impl Run {
         self.work_off(&mut Given { probe: None }).await
     }
 
-    async fn do_work(&mut self, work: Work) -> Tried<()> {
+    async fn do_work(&mut self, work: Work, asked: Option<AskedUser>) -> Tried<()> {
         match work {
-            Work::User(user) => {
-                let sent = self.ask_user(&user);
-                self.do_user(&user, sent).await
+            // Of a user who was deleted here nothing is touched there that we do not know to be deleted. [CS-LOG-10]
+            Work::User(user) | Work::Unuser(user) => {
+                let asked = asked.unwrap_or_else(|| self.ask_user(&user));
+                self.do_user(&user, asked).await
             }
-            Work::Unuser(user) => self.do_unuser(&user).await,
             Work::Meta(user) => self.do_meta(&user).await,
             Work::Mailboxes(names) => self.do_mailboxes(names).await,
             Work::Unmailbox(name) => self.do_mailboxes(vec![name]).await,
@@ -253,12 +262,6 @@ impl Run {
         let sent = self.wire.send(what, mailbox, &Command::Apply(command));
         self.wire.answer(sent).await?.result?;
         Ok(())
-    }
-
-    /// A user who was deleted here: nothing of what is there is touched that we do not know to be deleted. [CS-LOG-10]
-    async fn do_unuser(&mut self, user: &Text) -> Tried<()> {
-        let sent = self.ask_user(user);
-        self.do_user(user, sent).await
     }
 }
 

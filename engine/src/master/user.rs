@@ -1,8 +1,10 @@
 //! One user: folders, then quotas, subscriptions, scripts and seen states. [CS-MASTER-1] [CS-MASTER-2]
 
 use protocol::Text;
+use protocol::command::{Command, Get};
 use protocol::response::Code;
 
+use super::ahead::Listing;
 use super::folders::{Batch, mailbox_lines};
 use super::meta::RemoteMeta;
 use super::run::{Run, Tried, Trouble};
@@ -13,10 +15,28 @@ use crate::ticket::{Select, StoreError};
 /// Reasons named in one failure; the rest is counted.
 const REASONS_MAX: usize = 5;
 
+/// A user who was asked for, and the place that the answer takes.
+pub(super) struct AskedUser {
+    sent: Sent,
+    listing: Listing,
+}
+
 impl Run {
-    /// Makes the replica's copy of a user equal; `sent` is the `GET USER` that was sent ahead.
-    pub(super) async fn do_user(&mut self, user: &Text, sent: Sent) -> Tried<()> {
+    /// Asks the replica for a user.
+    pub(super) fn ask_user(&mut self, user: &Text) -> AskedUser {
+        let get = Command::Get(Get::User(Some(user.clone())));
+        AskedUser {
+            sent: self.wire.send("GET USER", user, &get),
+            listing: self.ahead.ask(),
+        }
+    }
+
+    /// Makes the replica's copy of a user equal; `asked` is the `GET USER` that was sent ahead.
+    pub(super) async fn do_user(&mut self, user: &Text, asked: AskedUser) -> Tried<()> {
+        let AskedUser { sent, mut listing } = asked;
         let answer = self.wire.answer(sent).await?;
+        // What it told is needed until the user is done, when this is dropped.
+        listing.answered(answer.data.len());
         let scope = Scope::User(user.clone());
         match self.begin_read(&scope).await {
             Err(StoreError::NotFound { .. }) => {

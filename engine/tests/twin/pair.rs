@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use engine::flow::{Input, Now, Output, SaslReply, SaslRequest};
-use engine::master::{Job, Master, MasterConfig, Progress};
+use engine::master::{Job, Master, MasterConfig, Progress, Task, TaskId, TaskResult, Work};
 use engine::replica::{Replica, ReplicaConfig};
 use engine::ticket::Session;
 use protocol::Text;
@@ -37,6 +37,8 @@ pub struct Outcome {
     pub said: Vec<u8>,
     /// Bytes that the replica said.
     pub heard: usize,
+    /// What came of tasks, in the order in which they ended.
+    pub results: Vec<TaskResult>,
 }
 
 impl Outcome {
@@ -203,6 +205,28 @@ pub fn connect_sessions(
     wire: Wire,
 ) -> Outcome {
     let trusted = !config.authenticate;
+    converse((Master::new(config), master), replica, (version, trusted), wire)
+}
+
+/// Runs a master that is given these tasks, numbered from 0, and nothing more.
+pub fn tasks(works: Vec<Work>, master: &MemoryStore, replica: &MemoryStore) -> Outcome {
+    let mut machine = Master::new(master_config(Job::Tasks));
+    let now = Now(2_000_000_000);
+    for (id, work) in (0..).map(TaskId).zip(works) {
+        machine.give(now, Task { id, work });
+    }
+    machine.retire(now);
+    let (ours, theirs) = (Box::new(master.session()), Box::new(replica.session()));
+    converse((machine, ours), theirs, ("mailtwin 0.1.0", true), Wire::default())
+}
+
+/// A master and its session, a replica's session, what the replica calls itself and whether it trusts everybody.
+fn converse(
+    (machine, ours): (Master, Box<dyn Session>),
+    theirs: Box<dyn Session>,
+    (version, trusted): (&str, bool),
+    wire: Wire,
+) -> Outcome {
     let there = ReplicaConfig {
         trusted,
         ..replica_config(version)
@@ -214,8 +238,8 @@ pub fn connect_sessions(
         transcript: Vec::new(),
         closed: false,
     };
-    let mut master = side(Machine::Master(Box::new(Master::new(config))), master);
-    let mut replica = side(Machine::Replica(Box::new(Replica::new(there))), replica);
+    let mut master = side(Machine::Master(Box::new(machine)), ours);
+    let mut replica = side(Machine::Replica(Box::new(Replica::new(there))), theirs);
     let mut pieces = Pieces(wire.split);
     let mut heard = 0;
     let mut told = 0;
@@ -223,12 +247,13 @@ pub fn connect_sessions(
     replica.drain();
     master.drain();
     for _ in 0..STEPS_MAX {
-        let Machine::Master(machine) = &master.machine else {
+        let Machine::Master(machine) = &mut master.machine else {
             unreachable!("the master is a master")
         };
         if master.closed {
             return Outcome {
                 progress: machine.progress(),
+                results: machine.take_results(),
                 said: master.transcript,
                 heard,
             };
