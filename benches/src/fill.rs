@@ -1,8 +1,11 @@
 //! Filling a mailtwin store without a network: what a master has before a run.
 
+use std::ops::Range;
+
 use anyhow::{Context, Result, bail};
 use engine::flow::Now;
 use engine::local::{self, Incoming, MailboxEdit, Moment, NewMailbox};
+use engine::model::Mailbox;
 use engine::name::Scope;
 use engine::ticket::{Change, Reply, Request, Select, Session, StagePart, UidSelect};
 use protocol::{Flags, Guid, SystemFlags, Text};
@@ -132,36 +135,81 @@ pub fn flag(session: &mut dyn Session, user: &str, count: u32) -> Result<()> {
 
 /// Makes a user with an INBOX and so many folders, `user` and numbers being their names; one transaction.
 pub fn make_user(session: &mut dyn Session, user: &str, folders: usize) -> Result<()> {
+    make_user_with_mail(session, user, folders, 0, 0)
+}
+
+/// The same with so many small messages in each mailbox.
+pub fn make_user_with_mail(
+    session: &mut dyn Session,
+    user: &str,
+    folders: usize,
+    series: u64,
+    messages: u64,
+) -> Result<()> {
     let scope = Scope::User(Text::from(user));
     run(session, Request::Begin { scope })?;
-    let inbox = engine::name::inbox_of(user.as_bytes());
     let mut made = Vec::new();
     for n in 0..=folders {
-        let mut name = inbox.as_bytes().to_vec();
-        if n > 0 {
-            name.extend_from_slice(format!(".f{n:05}").as_bytes());
-        }
-        let guid: [u8; 20] = Sha1::digest(&name).into();
-        let uniqueid = Text::from(
-            guid[..12]
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<String>(),
-        );
-        let new = NewMailbox {
-            name: Text::from(name),
-            uniqueid,
-            partition: Text::from("default"),
-            acl: None,
-        };
+        let new = new_mailbox(user, n);
         made.push(local::create(Moment::behind(Now(DATE), &made, &[]), &made, new)?);
     }
-    let changes = made
-        .into_iter()
-        .map(|mailbox| Change::PutMailbox(Box::new(mailbox)))
-        .collect();
-    run(session, Request::Write(changes))?;
+    let moment = Moment::behind(Now(DATE), &made, &[]);
+    for (n, mailbox) in made.into_iter().enumerate() {
+        run(
+            session,
+            Request::Write(vec![Change::PutMailbox(Box::new(mailbox.clone()))]),
+        )?;
+        if messages > 0 {
+            let first = n as u64 * messages;
+            append_small(session, moment, mailbox, series, first..first + messages)?;
+        }
+    }
     run(session, Request::Commit)?;
+    run(session, Request::ForgetStaged)?;
+    Ok(())
+}
+
+/// A user's mailbox number `n`, 0 being the INBOX.
+fn new_mailbox(user: &str, n: usize) -> NewMailbox {
+    let mut name = engine::name::inbox_of(user.as_bytes()).as_bytes().to_vec();
+    if n > 0 {
+        name.extend_from_slice(format!(".f{n:05}").as_bytes());
+    }
+    let guid: [u8; 20] = Sha1::digest(&name).into();
+    let uniqueid: String = guid[..12].iter().map(|byte| format!("{byte:02x}")).collect();
+    NewMailbox {
+        name: Text::from(name),
+        uniqueid: Text::from(uniqueid),
+        partition: Text::from("default"),
+        acl: None,
+    }
+}
+
+/// Appends small messages of a series to a mailbox, within the open transaction.
+fn append_small(
+    session: &mut dyn Session,
+    moment: Moment,
+    mailbox: Mailbox,
+    series: u64,
+    numbers: Range<u64>,
+) -> Result<()> {
+    let partition = mailbox.partition.clone();
+    let mut edit = MailboxEdit::begin(moment, mailbox)?;
+    for n in numbers {
+        let bytes = mail::message(series, n, Sizes::Tiny);
+        let (guid, size) = (Guid::from_bytes(Sha1::digest(&bytes).into()), bytes.len() as u64);
+        let open = StagePart::Open {
+            partition: partition.clone(),
+            guid,
+            size,
+        };
+        run(
+            session,
+            Request::Stage(vec![open, StagePart::Data(bytes.into()), StagePart::Close]),
+        )?;
+        edit.append(incoming(guid, size))?;
+    }
+    run(session, Request::Write(edit.finish()))?;
     Ok(())
 }
 
@@ -175,21 +223,7 @@ pub fn append_to_each(session: &mut dyn Session, user: &str, series: u64) -> Res
     };
     let moment = Moment::behind(Now(DATE), &mailboxes, &[]);
     for (n, mailbox) in mailboxes.into_iter().enumerate() {
-        let bytes = mail::message(series, n as u64, Sizes::Tiny);
-        let (guid, size) = (Guid::from_bytes(Sha1::digest(&bytes).into()), bytes.len() as u64);
-        let partition = mailbox.partition.clone();
-        let open = StagePart::Open {
-            partition,
-            guid,
-            size,
-        };
-        run(
-            session,
-            Request::Stage(vec![open, StagePart::Data(bytes.into()), StagePart::Close]),
-        )?;
-        let mut edit = MailboxEdit::begin(moment, mailbox)?;
-        edit.append(incoming(guid, size))?;
-        run(session, Request::Write(edit.finish()))?;
+        append_small(session, moment, mailbox, series, n as u64..n as u64 + 1)?;
     }
     run(session, Request::Commit)?;
     run(session, Request::ForgetStaged)?;

@@ -12,10 +12,29 @@ pub struct Run {
     pub wall: Duration,
     /// Peak resident memory, KiB.
     pub peak_kib: u64,
+    /// Exit status; -1 when a signal ended it.
+    pub exit_code: i32,
 }
 
 /// Runs a program to its end, sampling its peak memory; a non-zero exit is an error that shows its output.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Run> {
+    let (run, output) = run_to_end(command, limit)?;
+    if run.exit_code != 0 {
+        bail!("{command:?}: exit status {}\n{output}", run.exit_code);
+    }
+    Ok(run)
+}
+
+/// The same, whatever the exit status is; what the program says of one that is not 0 goes to stderr.
+pub fn run_with_status(command: &mut Command, limit: Duration) -> Result<Run> {
+    let (run, output) = run_to_end(command, limit)?;
+    if run.exit_code != 0 {
+        eprint!("exit status {}: {output}", run.exit_code);
+    }
+    Ok(run)
+}
+
+fn run_to_end(command: &mut Command, limit: Duration) -> Result<(Run, String)> {
     let log = tempfile::NamedTempFile::new()?;
     let started = Instant::now();
     let mut child = command
@@ -29,13 +48,12 @@ pub fn run(command: &mut Command, limit: Duration) -> Result<Run> {
         peak_kib = peak_kib.max(peak_memory_kib(child.id()));
         if let Some(status) = child.try_wait()? {
             let wall = started.elapsed();
-            if !status.success() {
-                bail!(
-                    "{command:?}: {status}\n{}",
-                    std::fs::read_to_string(log.path()).unwrap_or_default()
-                );
-            }
-            return Ok(Run { wall, peak_kib });
+            let run = Run {
+                wall,
+                peak_kib,
+                exit_code: status.code().unwrap_or(-1),
+            };
+            return Ok((run, std::fs::read_to_string(log.path()).unwrap_or_default()));
         }
         if started.elapsed() > limit {
             child.kill()?;
