@@ -90,6 +90,28 @@ pub struct Server {
     listeners: Vec<Listener>,
     sessions: NewSession,
     verifiers: Arc<dyn Verifiers>,
+    notice: Notice,
+}
+
+/// What happens to connections, for whoever counts them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Connection {
+    /// One was accepted.
+    Accepted,
+    /// One has ended.
+    Ended,
+}
+
+/// Is told of each connection; must not block.
+pub type Notice = Arc<dyn Fn(Connection) + Send + Sync>;
+
+/// How far the server is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Phase {
+    Serving,
+    /// No connection is accepted any more; those that there are go on.
+    Draining,
+    Stopping,
 }
 
 impl Server {
@@ -105,28 +127,55 @@ impl Server {
             listeners,
             sessions,
             verifiers,
+            notice: Arc::new(|_| {}),
         }
+    }
+
+    /// Has `notice` told of each connection.
+    pub fn notice(self, notice: Notice) -> Self {
+        Server { notice, ..self }
     }
 
     /// Serves until `stop` completes, then lets every connection finish or roll back what runs and say BYE, within the
     /// grace; returns when all are gone. [CS-CONN-26]
     pub async fn run(self, stop: impl Future<Output = ()>) {
-        let (tell, told) = watch::channel(false);
+        self.run_until(std::future::pending(), stop).await;
+    }
+
+    /// The same, and when `drain` completes first, no connection is accepted any more and those that there are go on to
+    /// their own end, or until `stop` completes. [CS-SVC-12]
+    pub async fn run_until(self, drain: impl Future<Output = ()>, stop: impl Future<Output = ()>) {
+        let (tell, told) = watch::channel(Phase::Serving);
         let shared = Arc::new(Shared {
             permits: Arc::new(Semaphore::new(self.config.connections_max.max(1))),
             admins: Arc::from(self.config.admins.clone()),
             config: self.config,
             sessions: self.sessions,
             verifiers: self.verifiers,
+            notice: self.notice,
         });
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
             accepting.spawn(accept(listener, Arc::clone(&shared), told.clone()));
         }
-        stop.await;
         // Every task holds a receiver, so a failed send means that there is nobody to tell.
-        let _ = tell.send(true);
-        while accepting.join_next().await.is_some() {}
+        let orders = async {
+            let mut stop = std::pin::pin!(stop);
+            tokio::select! {
+                () = &mut stop => {}
+                () = drain => {
+                    let _ = tell.send(Phase::Draining);
+                    stop.await;
+                }
+            }
+            let _ = tell.send(Phase::Stopping);
+            std::future::pending::<()>().await;
+        };
+        let ended = async { while accepting.join_next().await.is_some() {} };
+        tokio::select! {
+            () = ended => {}
+            () = orders => {}
+        }
     }
 }
 
@@ -136,12 +185,29 @@ struct Shared {
     sessions: NewSession,
     verifiers: Arc<dyn Verifiers>,
     permits: Arc<Semaphore>,
+    notice: Notice,
+}
+
+/// Says of a connection that it began, and, whatever ends it, that it has ended.
+struct Counted(Notice);
+
+impl Counted {
+    fn new(notice: Notice) -> Self {
+        notice(Connection::Accepted);
+        Counted(notice)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.0)(Connection::Ended);
+    }
 }
 
 /// Accepts until told to stop, then waits for the connections it began.
-async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<bool>) {
+async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<Phase>) {
     let mut connections = JoinSet::new();
-    let mut stop = Box::pin(stopped(told.clone()));
+    let mut stop = Box::pin(reached(Phase::Draining, told.clone()));
     loop {
         let next = async {
             let permit = Arc::clone(&shared.permits).acquire_owned().await;
@@ -155,9 +221,10 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<b
         match accepted {
             Ok((stream, origin)) => {
                 let (shared, told) = (Arc::clone(&shared), told.clone());
+                let counted = Counted::new(Arc::clone(&shared.notice));
                 connections.spawn(async move {
                     serve(stream, origin, &shared, told).await;
-                    drop(permit);
+                    drop((permit, counted));
                 });
             }
             Err(error) => {
@@ -171,7 +238,7 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<b
 }
 
 /// Serves one connection to its end.
-async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Receiver<bool>) {
+async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Receiver<Phase>) {
     let config = &shared.config;
     let trusted = origin == Origin::UnixSocket;
     let offered = if trusted {
@@ -223,7 +290,16 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     };
     tracing::info!(%origin, "connected");
     let session = (shared.sessions)();
-    let (_, end) = driver::drive(replica, stream, session, sasl, stopped(told), options, |_| {}).await;
+    let (_, end) = driver::drive(
+        replica,
+        stream,
+        session,
+        sasl,
+        reached(Phase::Stopping, told),
+        options,
+        |_| {},
+    )
+    .await;
     match end {
         End::Closed => tracing::info!(%origin, "closed"),
         End::Broken(_) => tracing::error!(%origin, %end, "ended by a bug"),
@@ -234,9 +310,9 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     }
 }
 
-/// Completes when the server was told to stop.
-async fn stopped(mut told: watch::Receiver<bool>) {
-    if told.wait_for(|&stop| stop).await.is_err() {
+/// Completes when the server has come to this phase or a later one.
+async fn reached(phase: Phase, mut told: watch::Receiver<Phase>) {
+    if told.wait_for(|&now| now >= phase).await.is_err() {
         std::future::pending::<()>().await;
     }
 }
