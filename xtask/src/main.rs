@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test` is what the gate runs.
 #![forbid(unsafe_code)]
 
+mod package;
 mod packages;
 mod step;
 mod tally;
@@ -14,6 +15,9 @@ usage: cargo xtask COMMAND
 commands:
   test            install what the tests need, format, lint, document, run every test, and the runs against real Cyrus
   test --quick    the same without real Cyrus
+  man [DIR]          write the manual pages of all programs (default: target/package/man)
+  completions [DIR]  write completions for bash, zsh and fish (default: target/package/completions)
+  deb                build the Debian package (installs cargo-deb when it is missing)
 ";
 
 fn main() -> ExitCode {
@@ -22,6 +26,11 @@ fn main() -> ExitCode {
     match words.as_slice() {
         ["test"] => test::run(test::Cyrus::WhenPossible),
         ["test", "--quick"] => test::run(test::Cyrus::Never),
+        ["man"] => package::man(None),
+        ["man", folder] => package::man(Some(folder)),
+        ["completions"] => package::completions(None),
+        ["completions", folder] => package::completions(Some(folder)),
+        ["deb"] => package::deb(),
         ["-h" | "--help" | "help"] => {
             print!("{USAGE}");
             ExitCode::SUCCESS

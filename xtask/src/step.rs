@@ -18,7 +18,15 @@ pub struct Finished {
 pub fn run(title: &str, command: &str, environment: &[(&str, &str)]) -> Finished {
     println!("\n── {title}\n   {command}");
     let started = Instant::now();
-    let child = Command::new("sh")
+    let mut shell = Command::new("sh");
+    // What cargo says of xtask itself would have build scripts run again that look at it, and all that depends on them.
+    for (name, _) in std::env::vars_os() {
+        let shown = name.to_string_lossy();
+        if shown.starts_with("CARGO_PKG_") || shown.starts_with("CARGO_MANIFEST_") {
+            shell.env_remove(&name);
+        }
+    }
+    let child = shell
         .args(["-c", &format!("exec 2>&1; {command}")])
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
