@@ -20,11 +20,16 @@ use crate::config::{CompressWish, Settings};
 use crate::driver::{self, Drive, End, Options};
 use crate::sasl::{ClientSasl, Credentials};
 use crate::stream::Stream;
-use crate::tls::{ClientTls, TlsError, TlsSide};
+use crate::tls::{ClientTls, TlsError, TlsFault, TlsSide};
 use crate::trace::Trace;
+use crate::traffic::{Metered, Traffic};
 
 /// Bytes of answers that may wait while the replica takes no more commands.
 const READ_AHEAD_BYTES: usize = 32 * 1024 * 1024;
+
+/// A login, with the handshake and the banner before it, may take so many times as long as each answer of it: a replica that
+/// goes on saying something, and never what is waited for, holds nobody for ever. [CS-LIMIT-23]
+const LOGIN_WITHIN: u32 = 6;
 
 /// How long nothing may be under way before the replica is asked whether it is still there.
 const QUIET_MAX: Duration = Duration::from_secs(300);
@@ -79,6 +84,8 @@ pub struct Target {
     pub mechanisms: Vec<String>,
     /// Where the protocol is shown.
     pub trace: Option<Trace>,
+    /// Counts the bytes of its connections.
+    pub traffic: Arc<Traffic>,
 }
 
 impl Target {
@@ -99,6 +106,7 @@ impl Target {
             connect_timeout: settings.client_timeout,
             peer_timeout: settings.sync_timeout,
             trace: None,
+            traffic: Arc::default(),
         }
     }
 
@@ -189,6 +197,7 @@ async fn converse(
     let options = Options {
         peer_timeout: target.peer_timeout,
         login_timeout: target.connect_timeout,
+        login_within: Some(target.connect_timeout * LOGIN_WITHIN),
         handshake_timeout: target.connect_timeout,
         tls: side.map(TlsSide::Client),
         trusted: true,
@@ -196,6 +205,7 @@ async fn converse(
         trace: target.trace.clone(),
         ..Options::default()
     };
+    let stream = Metered::new(stream, Arc::clone(&target.traffic));
     let (fed, end) = driver::drive(make(config), stream, session, sasl, stop, options, observe).await;
     let mut progress = fed.master.progress();
     progress.ended = Some(ending(progress.ended.take(), end));
@@ -278,9 +288,11 @@ impl Drive for Fed {
 /// The machine knows best how it ended, unless it never came to know.
 fn ending(said: Option<Ending>, end: End) -> Ending {
     match (said, end) {
-        (Some(Ending::ConnectionLost(text)), End::Lost(error)) => {
-            Ending::ConnectionLost(format!("{text} ({error})"))
-        }
+        (Some(Ending::ConnectionLost(text)), End::Lost(error)) => match TlsFault::of(&error) {
+            // Such as the alert of a replica that wants a certificate, which comes behind the handshake.
+            Some(fault) => Ending::TlsFailed(fault.to_string()),
+            None => Ending::ConnectionLost(format!("{text} ({error})")),
+        },
         (Some(ending), End::Closed | End::Lost(_)) => ending,
         (_, End::Stopped) => Ending::Stopped,
         (_, End::Tls(text)) => Ending::TlsFailed(text),

@@ -51,7 +51,9 @@ pub enum InflateError {
 
 /// One direction of sending.
 pub struct Deflater {
-    stream: Compress,
+    /// Made with the first bytes, and again after a rest.
+    stream: Option<Compress>,
+    level: Compression,
     unflushed: bool,
 }
 
@@ -59,8 +61,17 @@ impl Deflater {
     /// A new stream; `level` from 1 (fast) to 9 (small).
     pub fn new(level: u32) -> Self {
         Deflater {
-            stream: Compress::new(Compression::new(level.clamp(1, 9)), false),
+            stream: None,
+            level: Compression::new(level.clamp(1, 9)),
             unflushed: false,
+        }
+    }
+
+    /// Gives back the memory of the stream (some 300 KiB) when a unit has ended. What comes next refers to nothing
+    /// before it, which every inflater can read: it is as if nothing like it had been sent yet.
+    pub fn rest(&mut self) {
+        if !self.unflushed {
+            self.stream = None;
         }
     }
 
@@ -78,12 +89,14 @@ impl Deflater {
     }
 
     fn run(&mut self, mut plain: &[u8], flush: FlushCompress, ready: &mut dyn FnMut(Bytes)) {
+        let level = self.level;
+        let stream = self.stream.get_or_insert_with(|| Compress::new(level, false));
         loop {
             let mut piece = Vec::with_capacity(piece_bytes(plain.len()));
-            let before = self.stream.total_in();
+            let before = stream.total_in();
             // With an output that has room the stream cannot fail; should it, it makes no progress and the loop ends.
-            let progressed = self.stream.compress_vec(plain, &mut piece, flush).is_ok();
-            plain = &plain[usize::try_from(self.stream.total_in() - before)
+            let progressed = stream.compress_vec(plain, &mut piece, flush).is_ok();
+            plain = &plain[usize::try_from(stream.total_in() - before)
                 .unwrap_or(plain.len())
                 .min(plain.len())..];
             let full = piece.len() == piece.capacity();
@@ -249,6 +262,28 @@ mod tests {
             inflater.push(deflated.into());
             assert_eq!(inflater.next_piece(), Ok(Some(Bytes::copy_from_slice(unit))));
             assert_eq!(inflater.next_piece(), Ok(None));
+        }
+    }
+
+    #[test]
+    fn a_stream_goes_on_after_a_rest() {
+        let mut deflater = Deflater::new(LEVEL_DEFAULT);
+        let mut inflater = Inflater::new(InflateLimits::TRUSTED);
+        let unit = b"APPLY MAILBOX %(UNIQUEID x) ".repeat(20);
+        for n in 0..4 {
+            let mut pieces = Vec::new();
+            deflater.push(&unit, |piece| pieces.push(piece));
+            deflater.rest();
+            deflater.flush(|piece| pieces.push(piece));
+            let deflated = pieces.concat();
+            assert!(deflated.len() < unit.len(), "within a unit nothing is forgotten");
+            inflater.push(deflated.into());
+            assert_eq!(
+                inflater.next_piece(),
+                Ok(Some(Bytes::copy_from_slice(&unit))),
+                "{n}"
+            );
+            deflater.rest();
         }
     }
 

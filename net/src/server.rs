@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use engine::Replica;
@@ -9,18 +10,26 @@ use engine::replica::{ReplicaConfig, ReplicaTls};
 use engine::ticket::Session;
 use protocol::Text;
 use protocol::limits::Limits;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use crate::config::Settings;
-use crate::driver::{self, End, Options};
+use crate::driver::{self, End, Options, Places};
+use crate::guests::{Guest, GuestLimits, Guests, Refused};
 use crate::listener::Listener;
+use crate::meter::{Event, Meter};
 use crate::sasl::{NoSasl, SaslLayer, ServerSasl, Verifiers, inside_tls, mechanisms};
 use crate::stream::{Origin, Stream};
 use crate::tls::{ServerTls, TlsSide};
+use crate::traffic::{Metered, Traffic};
 
 /// How long to wait before accepting again when the system has no room for another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// How long somebody who is refused has for reading why.
+const TURN_AWAY: Duration = Duration::from_secs(1);
 
 /// What a server needs beside its listeners.
 #[derive(Clone)]
@@ -52,10 +61,12 @@ pub struct ServerConfig {
     pub peer_timeout: Duration,
     /// How long connections may go on after the server was told to stop.
     pub shutdown_grace: Duration,
-    /// Delay of the answer to a failed login.
-    pub failed_login_pause: Duration,
-    /// Connections served at a time; more wait to be accepted.
+    /// How many may be connected without having logged in, and how long failed logins wait.
+    pub guests: GuestLimits,
+    /// Connections that may be open at a time; more wait to be accepted. Those that idle cost little. [CS-CONN-55]
     pub connections_max: usize,
+    /// Connections whose store sessions may work at a time; the others wait for their turn. [CS-CONN-55]
+    pub busy_max: usize,
 }
 
 impl ServerConfig {
@@ -75,8 +86,9 @@ impl ServerConfig {
             unauthenticated_bytes_max: settings.unauthenticated_bytes_max,
             peer_timeout: settings.sync_timeout,
             shutdown_grace: settings.shutdown_grace,
-            failed_login_pause: settings.failed_login_pause,
+            guests: settings.guests,
             connections_max: settings.connections_max,
+            busy_max: settings.busy_max,
         }
     }
 }
@@ -91,6 +103,8 @@ pub struct Server {
     sessions: NewSession,
     verifiers: Arc<dyn Verifiers>,
     notice: Notice,
+    meter: Option<Arc<dyn Meter>>,
+    traffic: Arc<Traffic>,
 }
 
 /// What happens to connections, for whoever counts them.
@@ -128,7 +142,22 @@ impl Server {
             sessions,
             verifiers,
             notice: Arc::new(|_| {}),
+            meter: None,
+            traffic: Arc::default(),
         }
+    }
+
+    /// Has `meter` told of all that is worth counting.
+    pub fn metered(self, meter: Arc<dyn Meter>) -> Self {
+        Server {
+            meter: Some(meter),
+            ..self
+        }
+    }
+
+    /// Counts the bytes of all connections.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
     }
 
     /// Has `notice` told of each connection.
@@ -148,11 +177,16 @@ impl Server {
         let (tell, told) = watch::channel(Phase::Serving);
         let shared = Arc::new(Shared {
             permits: Arc::new(Semaphore::new(self.config.connections_max.max(1))),
+            guests: Guests::new(within(self.config.guests, self.config.connections_max)),
             admins: Arc::from(self.config.admins.clone()),
+            places: Places::new(self.config.busy_max),
             config: self.config,
             sessions: self.sessions,
             verifiers: self.verifiers,
             notice: self.notice,
+            meter: self.meter,
+            traffic: self.traffic,
+            number: AtomicU64::new(0),
         });
         let mut accepting = JoinSet::new();
         for listener in self.listeners {
@@ -185,22 +219,34 @@ struct Shared {
     sessions: NewSession,
     verifiers: Arc<dyn Verifiers>,
     permits: Arc<Semaphore>,
+    guests: Guests,
     notice: Notice,
+    places: Places,
+    meter: Option<Arc<dyn Meter>>,
+    traffic: Arc<Traffic>,
+    /// Of the connection that came last.
+    number: AtomicU64,
 }
 
 /// Says of a connection that it began, and, whatever ends it, that it has ended.
-struct Counted(Notice);
+struct Counted(Arc<Shared>);
 
 impl Counted {
-    fn new(notice: Notice) -> Self {
-        notice(Connection::Accepted);
-        Counted(notice)
+    fn new(shared: &Arc<Shared>) -> Self {
+        (shared.notice)(Connection::Accepted);
+        if let Some(meter) = &shared.meter {
+            meter.note(Event::Connected);
+        }
+        Counted(Arc::clone(shared))
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        (self.0)(Connection::Ended);
+        (self.0.notice)(Connection::Ended);
+        if let Some(meter) = &self.0.meter {
+            meter.note(Event::Disconnected);
+        }
     }
 }
 
@@ -221,11 +267,14 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<P
         match accepted {
             Ok((stream, origin)) => {
                 let (shared, told) = (Arc::clone(&shared), told.clone());
-                let counted = Counted::new(Arc::clone(&shared.notice));
-                connections.spawn(async move {
+                let counted = Counted::new(&shared);
+                let id = shared.number.fetch_add(1, Ordering::Relaxed) + 1;
+                let span = tracing::info_span!("connection", id, peer = %origin);
+                let serving = async move {
                     serve(stream, origin, &shared, told).await;
                     drop((permit, counted));
-                });
+                };
+                connections.spawn(serving.instrument(span));
             }
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
@@ -237,9 +286,44 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<P
     while connections.join_next().await.is_some() {}
 }
 
+/// The limits of a server with so many connections: never more than half of them are without a login. [CS-LIMIT-2]
+fn within(guests: GuestLimits, connections_max: usize) -> GuestLimits {
+    GuestLimits {
+        total_max: guests.total_max.min(connections_max / 2).max(1),
+        ..guests
+    }
+}
+
+/// A place for somebody who has to log in; none is needed on Unix sockets.
+fn admit(guests: &Guests, origin: Origin) -> Result<Option<Guest>, Refused> {
+    match origin {
+        Origin::Tcp(address) => guests.admit(address.ip()).map(Some),
+        Origin::UnixSocket => Ok(None),
+    }
+}
+
+/// Says why there is no place, and closes. [CS-LIMIT-3]
+async fn turn_away(mut stream: Stream, refused: Refused) {
+    tracing::warn!(reason = %refused, "turned away");
+    let line = format!("BYE {refused}\r\n");
+    let telling = async {
+        stream.write_all(line.as_bytes()).await?;
+        stream.shutdown().await?;
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // Whoever does not listen to the reason goes without it.
+    let _ = tokio::time::timeout(TURN_AWAY, telling).await;
+}
+
 /// Serves one connection to its end.
 async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Receiver<Phase>) {
     let config = &shared.config;
+    let guest = match admit(&shared.guests, origin) {
+        Ok(guest) => guest.map(Arc::new),
+        Err(refused) => return turn_away(stream, refused).await,
+    };
     let trusted = origin == Origin::UnixSocket;
     let offered = if trusted {
         Vec::new()
@@ -279,17 +363,20 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     let options = Options {
         peer_timeout: config.peer_timeout,
         login_timeout: config.peer_timeout,
-        login_within: Some(config.login_timeout),
+        login_within: (!trusted).then_some(config.login_timeout),
         handshake_timeout: config.login_timeout,
         tls: config.tls.clone().map(TlsSide::Server),
         shutdown_grace: config.shutdown_grace,
-        failed_login_pause: config.failed_login_pause,
+        guest,
         trusted,
         tells_reason: true,
+        places: Some(shared.places.clone()),
+        meter: shared.meter.clone(),
         ..Options::default()
     };
-    tracing::info!(%origin, "connected");
+    tracing::info!("connected");
     let session = (shared.sessions)();
+    let stream = Metered::new(stream, Arc::clone(&shared.traffic));
     let (_, end) = driver::drive(
         replica,
         stream,
@@ -301,11 +388,17 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
     )
     .await;
     match end {
-        End::Closed => tracing::info!(%origin, "closed"),
-        End::Broken(_) => tracing::error!(%origin, %end, "ended by a bug"),
-        End::Lost(_) | End::TimedOut(_) => tracing::info!(%origin, %end, "ended"),
-        End::Tls(_) | End::Injected | End::NoLogin(_) | End::Inflate(_) | End::Stopped => {
-            tracing::warn!(%origin, %end, "ended")
+        End::Closed => tracing::info!("closed"),
+        End::Broken(_) => tracing::error!(%end, "ended by a bug"),
+        End::Lost(_) | End::TimedOut(_) => tracing::info!(%end, "ended"),
+        End::Tls(_)
+        | End::NoHandshake(_)
+        | End::Injected
+        | End::NoLogin(_)
+        | End::Inflate(_)
+        | End::Displaced
+        | End::Stopped => {
+            tracing::warn!(%end, "ended")
         }
     }
 }

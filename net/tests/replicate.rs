@@ -162,6 +162,7 @@ async fn a_silent_server_is_left_by_the_client() {
         tls: None,
         mechanisms: Vec::new(),
         trace: None,
+        traffic: std::sync::Arc::default(),
     };
     let progress = sync(&target, MemoryStore::new().session(), Compress::No).await;
     assert!(
@@ -280,6 +281,7 @@ async fn a_server_that_leaves_its_proof_out_is_refused() {
         tls: None,
         mechanisms: Vec::new(),
         trace: None,
+        traffic: std::sync::Arc::default(),
     };
     let progress = sync(&target, sample().store.session(), Compress::No).await;
     assert!(

@@ -9,6 +9,7 @@ use engine::master::{Compress, Ending, Job, MasterConfig, Progress};
 use engine::ticket::Session;
 use net::address::{ListenAddress, PeerAddress};
 use net::client::{self, Target};
+use net::guests::GuestLimits;
 use net::listener::Listener;
 use net::sasl::Credentials;
 use net::secret::Secret;
@@ -121,6 +122,7 @@ impl Wire {
             connect_timeout: SILENCE_MAX,
             peer_timeout: SILENCE_MAX,
             trace: None,
+            traffic: Arc::default(),
         };
         let config = MasterConfig {
             compress: Compress::Required,
@@ -183,8 +185,14 @@ fn config() -> ServerConfig {
         unauthenticated_bytes_max: 65_536,
         peer_timeout: SILENCE_MAX,
         shutdown_grace: Duration::from_secs(2),
-        failed_login_pause: Duration::ZERO,
+        guests: GuestLimits {
+            total_max: 4,
+            per_address_max: 4,
+            pause: Duration::ZERO,
+            pause_max: Duration::ZERO,
+        },
         connections_max: 4,
+        busy_max: 4,
     }
 }
 

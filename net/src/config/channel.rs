@@ -76,16 +76,20 @@ impl LogKeys {
         })
     }
 
-    /// The channels that a program logs to: all, or, where changes come from another server and chaining is off, those
-    /// that cannot be suppressed.
+    /// The channels that a program logs to: all and that of right-now replication, or, where changes come from another
+    /// server and chaining is off, those that cannot be suppressed. [CS-LOG-37]
     pub fn written_by(&self, chained: bool) -> Vec<Option<String>> {
         if !self.enabled {
             return Vec::new();
         }
-        let all = self.channels.iter();
-        all.filter(|channel| chained || self.unsuppressable.contains(channel))
-            .cloned()
-            .collect()
+        let mut all = self.channels.clone();
+        all.retain(|channel| chained || self.unsuppressable.contains(channel));
+        if let Some(rightnow) = self.rightnow.as_ref().filter(|_| chained)
+            && !all.contains(rightnow)
+        {
+            all.push(rightnow.clone());
+        }
+        all
     }
 }
 

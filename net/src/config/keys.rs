@@ -25,8 +25,9 @@ const CYRUS_ENDINGS: [&str; 6] = [
 ];
 
 /// Keys that belong to mailtwin alone; sorted.
-pub(super) const OWN_KEYS: [&str; 23] = [
+pub(super) const OWN_KEYS: [&str; 27] = [
     "mailtwin_allow_plaintext",
+    "mailtwin_busy_connections",
     "mailtwin_compress",
     "mailtwin_connections",
     "mailtwin_listen",
@@ -38,6 +39,7 @@ pub(super) const OWN_KEYS: [&str; 23] = [
     "mailtwin_quarantine_wait",
     "mailtwin_retry_maxwait",
     "mailtwin_retry_wait",
+    "mailtwin_server_metrics_listen",
     "mailtwin_shutdown_grace",
     "mailtwin_socket_mode",
     "mailtwin_store",
@@ -46,6 +48,8 @@ pub(super) const OWN_KEYS: [&str; 23] = [
     "mailtwin_tls_name",
     "mailtwin_tls_verify",
     "mailtwin_unauthenticated_bytes",
+    "mailtwin_unauthenticated_connections",
+    "mailtwin_unauthenticated_per_address",
     "mailtwin_wake",
     "mailtwin_workers",
     "sync_compress",

@@ -76,7 +76,8 @@ fn limit(text: &str) -> Result<Option<Duration>, super::ValueError> {
     Ok((!found.is_zero() && !text.starts_with('-')).then_some(found))
 }
 
-fn addresses(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
+/// Addresses to serve metrics on.
+pub(super) fn addresses(text: &str) -> Result<Vec<SocketAddr>, &'static str> {
     let read = |word: &str| word.parse().map_err(|_| "write ADDRESS:PORT or [IPV6]:PORT");
     text.split_ascii_whitespace().map(read).collect()
 }

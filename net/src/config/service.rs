@@ -1,5 +1,6 @@
 //! Keys about the running program rather than about mail.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lookup::Lookup;
@@ -22,6 +23,17 @@ pub struct ServiceKeys {
     pub login_timeout: Duration,
     /// `mailtwin_log_format`: `text` or `json`; text.
     pub log_format: LogFormat,
+    /// `mailtwin_user`: the user, by name or number, as whom `sync_server` runs when root starts it; decided by the store
+    /// unless it is set. [CS-SVC-18]
+    pub user: Option<String>,
+    /// `cyrus_user`: Cyrus's user, whom a new store is made for where nothing else is said.
+    pub cyrus_user: Option<String>,
+    /// `mailtwin_pidfile`: where `sync_server` notes its process id; nowhere.
+    pub pidfile: Option<PathBuf>,
+    /// `syslog_prefix`: what comes before the service's name in the system's log.
+    pub syslog_prefix: Option<String>,
+    /// `syslog_facility`: the facility of the system's log; mail.
+    pub syslog_facility: Option<String>,
 }
 
 impl ServiceKeys {
@@ -39,6 +51,11 @@ impl ServiceKeys {
             log_format: lookup
                 .parsed("mailtwin_log_format", log_format)?
                 .unwrap_or_default(),
+            user: lookup.text("mailtwin_user"),
+            cyrus_user: lookup.text("cyrus_user"),
+            pidfile: lookup.path("mailtwin_pidfile"),
+            syslog_prefix: lookup.text("syslog_prefix"),
+            syslog_facility: lookup.text("syslog_facility"),
         })
     }
 }

@@ -1,15 +1,17 @@
 //! What the programs need, typed and checked.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use super::channel::{self, LogKeys};
 use super::lookup::{Lookup, count};
-use super::rolling::RollingKeys;
+use super::rolling::{RollingKeys, addresses};
 use super::tls::TlsKeys;
 use super::{Config, ConfigError, Service, ServiceKeys, Warning, parse_bool};
 use crate::address::{ListenAddress, PeerAddress};
+use crate::guests::GuestLimits;
 use crate::secret::Secret;
 
 /// Least `sync_timeout`; smaller values are raised to it, as Cyrus does.
@@ -72,8 +74,10 @@ pub struct Settings {
     pub tls: TlsKeys,
     /// `client_timeout`: how long connecting and logging in may take; 10 seconds.
     pub client_timeout: Duration,
-    /// `failedloginpause`: delay of the answer to a failed login; 3 seconds.
-    pub failed_login_pause: Duration,
+    /// `failedloginpause`: delay of the answer to the first failed login of an address, 3 seconds; and how many connections
+    /// there may be that have not logged in: `mailtwin_unauthenticated_connections`, 256, and
+    /// `mailtwin_unauthenticated_per_address`, 32.
+    pub guests: GuestLimits,
     /// `sync_compress`, by channel.
     pub sync_compress: CompressWish,
     /// `force_sasl_client_mech`: the only mechanisms `sync_client` may use; empty for all.
@@ -88,8 +92,12 @@ pub struct Settings {
     pub listen: Vec<ListenAddress>,
     /// `mailtwin_compress`: whether `sync_server` offers deflate; yes.
     pub server_compress: bool,
-    /// `mailtwin_connections`: connections served at a time; 64.
+    /// `mailtwin_connections`: connections that may be open at a time; 10,000.
     pub connections_max: usize,
+    /// `mailtwin_busy_connections`: connections that may work at a time, the others wait for their turn; 64.
+    pub busy_max: usize,
+    /// `mailtwin_server_metrics_listen`: where `sync_server` serves metrics and its status page; nowhere.
+    pub server_metrics_listen: Vec<SocketAddr>,
     /// `mailtwin_shutdown_grace`: how long running commands may finish after SIGTERM; 10 seconds.
     pub shutdown_grace: Duration,
     /// `mailtwin_socket_mode`: permissions of Unix sockets, octal; 0600.
@@ -154,7 +162,7 @@ impl Settings {
             tls: TlsKeys::read(lookup)?,
             service: ServiceKeys::from_config(config)?,
             client_timeout: plain.duration("client_timeout", 10)?,
-            failed_login_pause: plain.duration("failedloginpause", 3)?,
+            guests: guests(plain)?,
             sync_compress: lookup
                 .parsed("sync_compress", compress)?
                 .unwrap_or(CompressWish::Auto),
@@ -167,7 +175,11 @@ impl Settings {
                 .parsed("mailtwin_listen", listen)?
                 .unwrap_or_else(|| vec![ListenAddress::default()]),
             server_compress: plain.switch("mailtwin_compress", true)?,
-            connections_max: plain.parsed("mailtwin_connections", count)?.unwrap_or(64),
+            connections_max: plain.parsed("mailtwin_connections", count)?.unwrap_or(10_000),
+            busy_max: plain.parsed("mailtwin_busy_connections", count)?.unwrap_or(64),
+            server_metrics_listen: plain
+                .parsed("mailtwin_server_metrics_listen", addresses)?
+                .unwrap_or_default(),
             shutdown_grace: plain.duration("mailtwin_shutdown_grace", 10)?,
             socket_mode: plain.parsed("mailtwin_socket_mode", mode)?.unwrap_or(0o600),
             unauthenticated_bytes_max: plain
@@ -194,6 +206,21 @@ impl Settings {
         let port = port(Lookup::new(config, channel)).map_err(|error| error.to_string())?;
         PeerAddress::parse(text, port).map_err(|error| error.to_string())
     }
+}
+
+/// The longest wait for the answer to a failed login, unless the first one is longer: below the time that clients give a
+/// login, so that they see the refusal.
+const LOGIN_PAUSE_MAX: Duration = Duration::from_secs(8);
+
+fn guests(lookup: Lookup<'_>) -> Result<GuestLimits, ConfigError> {
+    let pause = lookup.duration("failedloginpause", 3)?;
+    let number = |key| lookup.parsed(key, count);
+    Ok(GuestLimits {
+        total_max: number("mailtwin_unauthenticated_connections")?.unwrap_or(256),
+        per_address_max: number("mailtwin_unauthenticated_per_address")?.unwrap_or(32),
+        pause,
+        pause_max: LOGIN_PAUSE_MAX.max(pause),
+    })
 }
 
 fn store(config: &Config) -> Result<PathBuf, ConfigError> {

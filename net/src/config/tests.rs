@@ -302,8 +302,13 @@ fn what_is_logged_where() {
     let log = channel(text, Some("far")).expect("loads").log;
     assert_eq!(log.channels, [some("far"), None, some("squatter")]);
     assert_eq!(log.rightnow, Some(None));
-    assert_eq!(log.written_by(true), log.channels);
+    assert_eq!(log.written_by(true), log.channels, "right now is one of them");
     assert_eq!(log.written_by(false), [some("squatter")]);
+
+    let text = "sync_log: yes\nsync_log_channels: far\nsync_rightnow_channel: now\n";
+    let log = channel(text, Some("now")).expect("loads").log;
+    assert_eq!(log.written_by(true), [some("far"), some("now")]);
+    assert!(log.written_by(false).is_empty());
 }
 
 #[test]

@@ -4,39 +4,55 @@
 //! takes what it says, and the socket is read only as the machine wants it, one buffer ahead: a slow peer, a slow disk
 //! and a slow machine each hold back the other two.
 
+mod beside;
+mod places;
 mod transport;
 mod wire;
 mod worker;
 
+#[cfg(test)]
+mod rest_tests;
 #[cfg(test)]
 mod tests;
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, TlsStarted, Waiting};
+use engine::replica::Answers;
 use engine::ticket::{Reply, Session, StoreError, TicketId};
 use engine::{Master, Replica};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::{Instant, Sleep};
 
+pub use self::places::Places;
 use self::wire::Wire;
 use self::worker::Worker;
 use crate::deflate::{InflateError, InflateLimits, LEVEL_DEFAULT};
+use crate::guests::Guest;
+use crate::meter::{self, Meter};
 use crate::sasl::{NoSasl, SaslLayer};
-use crate::tls::{TlsFacts, TlsSide};
+use crate::tls::{TlsFacts, TlsFault, TlsSide};
 use crate::trace::Trace;
 
 /// Bytes given to the machine at once while the peer has not logged in, so that a login is seen before what was sent
 /// behind it counts against the limit for strangers.
 const STRANGER_BYTES: usize = 4096;
 
+/// How long nothing has to happen before a connection gives back its thread, its open databases and its buffers, while
+/// others wait for a place to work at.
+const REST_SOON: Duration = Duration::from_millis(20);
+
 /// How long a closed connection waits for the peer to close too, so that our last line is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// What a peer is told whose place somebody else gets. [CS-LIMIT-2]
+const DISPLACED: &[u8] = b"BYE too many connections that have not logged in; log in sooner\r\n";
 
 /// A machine of the engine, as the driver sees it.
 pub trait Drive: Send {
@@ -44,6 +60,10 @@ pub trait Drive: Send {
     fn handle(&mut self, now: Now, input: Input);
     /// The next thing to do.
     fn poll(&mut self) -> Output;
+    /// What it answered since this was last called, for whoever counts.
+    fn take_answers(&mut self) -> Answers {
+        Answers::default()
+    }
     /// Ready when the machine's owner, by a way of its own, gave it something: it is polled again.
     fn poll_owner(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let _ = cx;
@@ -57,6 +77,9 @@ impl Drive for Replica {
     }
     fn poll(&mut self) -> Output {
         Replica::poll(self)
+    }
+    fn take_answers(&mut self) -> Answers {
+        Replica::take_answers(self)
     }
 }
 
@@ -81,12 +104,14 @@ pub struct Options {
     pub shutdown_grace: Duration,
     /// How long a TLS handshake may take. [CS-CONN-43]
     pub handshake_timeout: Duration,
-    /// How long the peer may be connected without logging in, whatever it does; `None` for ever, and for a trusted peer.
+    /// How long the peer may be connected before the login is done, whatever it does; `None` for ever. A master's is done
+    /// when its store is first asked for something.
     pub login_within: Option<Duration>,
     /// What STARTTLS leads to; `None` where it cannot come.
     pub tls: Option<TlsSide>,
-    /// Delay of each failed SASL step. [CS-AUTH-5]
-    pub failed_login_pause: Duration,
+    /// The place of a peer that has to log in, which others may get meanwhile, and which knows how long a failed login waits.
+    /// [CS-AUTH-19]
+    pub guest: Option<Arc<Guest>>,
     /// Bytes read ahead of a machine that cannot go on because the peer does not take what it says. A master that sends
     /// ahead needs some: its replica may be unable to read because nobody reads its answers.
     pub read_ahead_bytes: usize,
@@ -98,6 +123,13 @@ pub struct Options {
     pub tells_reason: bool,
     /// Where the protocol is shown.
     pub trace: Option<Trace>,
+    /// How long nothing has to happen before a connection gives back its thread, its open databases and its buffers.
+    /// [CS-CONN-55]
+    pub rest_after: Duration,
+    /// How many store sessions may work at a time; `None` for any number.
+    pub places: Option<Places>,
+    /// Who counts what happens.
+    pub meter: Option<Arc<dyn Meter>>,
 }
 
 impl Default for Options {
@@ -109,12 +141,15 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(60),
             login_within: None,
             tls: None,
-            failed_login_pause: Duration::ZERO,
+            guest: None,
             read_ahead_bytes: 0,
             deflate_level: LEVEL_DEFAULT,
             trusted: false,
             tells_reason: false,
             trace: None,
+            rest_after: Duration::from_secs(2),
+            places: None,
+            meter: None,
         }
     }
 }
@@ -131,15 +166,21 @@ pub enum End {
     /// The peer was silent, or took nothing, for so long.
     #[error("the peer did nothing for {} seconds", .0.as_secs())]
     TimedOut(Duration),
-    /// The TLS handshake failed; the text says what to do.
+    /// The TLS handshake failed, and would again; the text says what to do.
     #[error("TLS: {0}")]
     Tls(String),
+    /// The TLS handshake was not done within so long.
+    #[error("the TLS handshake was not done within {} seconds", .0.as_secs())]
+    NoHandshake(Duration),
     /// The peer sent something in clear behind the switch to TLS.
     #[error("something came in clear behind STARTTLS; somebody may be tampering with the connection")]
     Injected,
     /// The peer did not log in within so long.
     #[error("no login within {} seconds", .0.as_secs())]
     NoLogin(Duration),
+    /// The peer did not log in, and somebody else needed its place.
+    #[error("no login yet, and others want to log in too")]
+    Displaced,
     /// The peer's deflated data is of no use.
     #[error("{0}")]
     Inflate(#[from] InflateError),
@@ -172,18 +213,22 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
     let mut connection = Connection {
         machine,
         wire: Wire::new(stream, limits, options.trace.clone()),
-        worker: Worker::new(session),
+        worker: Worker::new(session, options.places.clone(), options.meter.clone()),
         sasl: Sasl::Idle(sasl),
         stop: Some(Box::pin(stop)),
         alarm: Box::pin(tokio::time::sleep(timeout)),
         timeout,
         grace_ends: None,
         handshake: None,
-        login_ends: options
-            .login_within
-            .filter(|_| !options.trusted)
-            .map(|within| Instant::now() + within),
+        login_ends: options.login_within.map(|within| Instant::now() + within),
+        displaced: options
+            .guest
+            .as_ref()
+            .map(|guest| Box::pin(guest.displaced()) as Pin<Box<_>>),
         active_at: Instant::now(),
+        resting: false,
+        turn_began: None,
+        mechanism: None,
         read_error: None,
         input_bytes_max: if options.trusted {
             usize::MAX
@@ -209,10 +254,20 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
             wire.flush();
             true
         }
+        End::Displaced => {
+            wire.push(now(), Bytes::from_static(DISPLACED));
+            wire.flush();
+            true
+        }
         _ => false,
     };
     if explained || matches!(end, End::Closed) {
-        close(wire, options.peer_timeout).await;
+        let patience = if matches!(end, End::Displaced) {
+            LINGER
+        } else {
+            options.peer_timeout
+        };
+        close(wire, patience).await;
     }
     worker.end().await;
     (
@@ -263,6 +318,10 @@ enum Event {
     Stop,
     /// Some bytes moved; nothing for the machine.
     Moved,
+    /// Nothing has moved for a while.
+    Rest,
+    /// Somebody waits for the place of this one.
+    Wanted,
     End(End),
 }
 
@@ -277,7 +336,14 @@ struct Connection<M, S, O> {
     grace_ends: Option<Instant>,
     handshake: Option<Handshake>,
     login_ends: Option<Instant>,
+    displaced: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     active_at: Instant,
+    /// Memory was given back, and nothing has happened since.
+    resting: bool,
+    /// When the first byte came of what the machine works on.
+    turn_began: Option<Instant>,
+    /// How the peer logs in.
+    mechanism: Option<&'static str>,
     read_error: Option<io::Error>,
     input_bytes_max: usize,
     options: Options,
@@ -313,6 +379,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 Drained::Blocked => {}
                 Drained::Waits(waiting) => {
                     (self.observe)(&self.machine);
+                    self.count(waiting);
                     match self.feed(waiting) {
                         Ok(true) => continue,
                         Ok(false) => {}
@@ -320,17 +387,35 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                     }
                 }
             }
-            let event = self.next_event(drained).await;
+            let event = match self.next_event(drained).await {
+                Event::Wanted => continue,
+                Event::Rest => {
+                    self.rest();
+                    continue;
+                }
+                event => event,
+            };
             self.active_at = Instant::now();
+            self.resting = false;
             let input = match event {
-                Event::Moved => continue,
+                Event::Moved | Event::Rest | Event::Wanted => continue,
                 Event::End(end) => return end,
-                Event::Stored(ticket, answer) => Input::Stored(ticket, answer),
+                Event::Stored(ticket, answer) => {
+                    if let Err(error) = &answer {
+                        beside::log_failure(error);
+                    }
+                    Input::Stored(ticket, answer)
+                }
                 Event::Sasl(reply) => {
+                    self.count_login(&reply);
                     if matches!(reply, SaslReply::Success { .. }) {
                         self.wire.trust();
                         self.input_bytes_max = usize::MAX;
                         self.login_ends = None;
+                        self.displaced = None;
+                        if let Some(guest) = &self.options.guest {
+                            guest.logged_in();
+                        }
                     }
                     Input::Sasl(reply)
                 }
@@ -358,6 +443,9 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 Output::Send(bytes) => self.wire.push(now(), bytes),
                 Output::Store(ticket, request) => {
                     self.timeout = self.options.peer_timeout;
+                    if self.options.trusted {
+                        self.login_ends = None;
+                    }
                     if !self.worker.send(ticket, request) {
                         return Err(End::Broken("the store's thread is gone"));
                     }
@@ -375,6 +463,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 },
                 Output::Wait(waiting) => {
                     if waiting.for_owner {
+                        self.login_ends = None;
                         self.timeout = self.options.peer_timeout;
                     }
                     self.wire.flush();
@@ -403,6 +492,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
             return Ok(false);
         }
         if let Some(bytes) = self.wire.next_input(now(), self.input_bytes_max)? {
+            self.turn_began.get_or_insert(self.active_at);
             self.machine.handle(now(), Input::Bytes(bytes));
             return Ok(true);
         }
@@ -414,7 +504,8 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
     }
 
     async fn next_event(&mut self, drained: Drained) -> Event {
-        let deadline = self.deadline(drained);
+        let hurried = self.worker.is_wanted();
+        let deadline = self.deadline(drained, hurried);
         if let Some((at, _)) = deadline
             && self.alarm.deadline() != at
         {
@@ -426,11 +517,16 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
             0
         };
         poll_fn(|cx| {
+            if let Some(displaced) = &mut self.displaced
+                && displaced.as_mut().poll(cx).is_ready()
+            {
+                return Poll::Ready(Event::End(End::Displaced));
+            }
             if let Poll::Ready(event) = self.poll_secure(cx) {
                 return Poll::Ready(event);
             }
-            // A machine that still has something to say is told nothing new before it has said it.
-            if let Drained::Waits(_) = drained {
+            let waits = matches!(drained, Drained::Waits(_));
+            if waits || self.worker.is_done() {
                 match self.worker.poll_answer(cx) {
                     Poll::Ready(Some((ticket, answer))) => return Poll::Ready(Event::Stored(ticket, answer)),
                     Poll::Ready(None) => {
@@ -438,6 +534,9 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                     }
                     Poll::Pending => {}
                 }
+            }
+            // A machine that still has something to say is told nothing new before it has said it.
+            if waits {
                 if let Sasl::Running(step) = &mut self.sasl
                     && let Poll::Ready((layer, reply)) = step.as_mut().poll(cx)
                 {
@@ -472,15 +571,16 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 }
                 Poll::Pending => {}
             }
+            if !hurried && self.worker.poll_wanted(cx).is_ready() {
+                return Poll::Ready(Event::Wanted);
+            }
             if let Some((_, end)) = deadline
                 && self.alarm.as_mut().poll(cx).is_ready()
             {
                 return Poll::Ready(Event::End(match end {
+                    Deadline::Rest => return Poll::Ready(Event::Rest),
                     Deadline::Peer => End::TimedOut(self.timeout),
-                    Deadline::Handshake => End::Tls(format!(
-                        "the handshake was not done within {} seconds",
-                        self.options.handshake_timeout.as_secs()
-                    )),
+                    Deadline::Handshake => End::NoHandshake(self.options.handshake_timeout),
                     Deadline::Login => End::NoLogin(self.options.login_within.unwrap_or_default()),
                     Deadline::Grace => End::Stopped,
                 }));
@@ -508,13 +608,16 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 self.handshake = None;
                 Poll::Ready(Event::Secured(facts))
             }
-            Poll::Ready(Err(text)) => Poll::Ready(Event::End(End::Tls(text))),
+            Poll::Ready(Err(error)) => Poll::Ready(Event::End(match TlsFault::of(&error) {
+                Some(fault) => End::Tls(fault.to_string()),
+                None => End::Lost(error),
+            })),
             Poll::Pending => Poll::Pending,
         }
     }
 
     /// When the patience with what is waited for ends.
-    fn deadline(&self, drained: Drained) -> Option<(Instant, Deadline)> {
+    fn deadline(&self, drained: Drained, hurried: bool) -> Option<(Instant, Deadline)> {
         let only_peer = match drained {
             Drained::Waits(waiting) => {
                 waiting.for_input && !waiting.for_store && !waiting.for_sasl && !waiting.for_owner
@@ -531,7 +634,16 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         });
         let login = self.login_ends.map(|at| (at, Deadline::Login));
         let grace = self.grace_ends.map(|at| (at, Deadline::Grace));
+        let rest = self.may_rest(drained).then(|| {
+            let after = if hurried {
+                REST_SOON
+            } else {
+                self.options.rest_after
+            };
+            (self.active_at + after, Deadline::Rest)
+        });
         peer.into_iter()
+            .chain(rest)
             .chain(handshake)
             .chain(login)
             .chain(grace)
@@ -539,11 +651,14 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
     }
 
     fn start_sasl(&mut self, request: SaslRequest) {
+        if let SaslRequest::Start { mechanism, .. } = &request {
+            self.mechanism = Some(meter::mechanism(mechanism));
+        }
         let layer = match std::mem::replace(&mut self.sasl, Sasl::Moving) {
             Sasl::Idle(layer) => layer,
             Sasl::Running(_) | Sasl::Moving => Box::new(NoSasl),
         };
-        let pause = self.options.failed_login_pause;
+        let guest = self.options.guest.clone();
         let aborting = matches!(request, SaslRequest::Abort);
         self.sasl = Sasl::Running(Box::pin(async move {
             let mut layer = layer;
@@ -559,6 +674,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 (Box::new(NoSasl) as Box<dyn SaslLayer>, refused)
             });
             if matches!(reply, SaslReply::Failure { .. }) && !aborting {
+                let pause = guest.map_or(Duration::ZERO, |guest| guest.login_failed());
                 tokio::time::sleep(pause).await;
             }
             (layer, reply)
@@ -568,6 +684,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
 
 #[derive(Clone, Copy)]
 enum Deadline {
+    Rest,
     Peer,
     Handshake,
     Login,

@@ -476,8 +476,15 @@ async fn failed_logins_are_answered_late() {
         initial: None,
     };
     let machine = Scripted::new(vec![Output::Sasl(start)], SASL, |_, next| next.close());
+    let guests = crate::guests::Guests::new(crate::guests::GuestLimits {
+        total_max: 1,
+        per_address_max: 1,
+        pause: Duration::from_secs(3),
+        pause_max: Duration::from_secs(3),
+    });
+    let guest = guests.admit([192, 0, 2, 1].into()).expect("a place");
     let options = Options {
-        failed_login_pause: Duration::from_secs(3),
+        guest: Some(Arc::new(guest)),
         ..Options::default()
     };
     let started = Instant::now();

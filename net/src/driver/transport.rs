@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector, TlsStream};
 
-use crate::tls::{TlsFacts, TlsSide};
+use crate::tls::{TlsFacts, TlsFault, TlsSide};
 
 /// A socket with or without TLS.
 pub(super) struct Transport<S> {
@@ -55,13 +55,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     /// Goes on with the handshake.
     ///
     /// # Errors
-    /// Why it failed, and what to do; there is no socket any more.
-    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<TlsFacts, String>> {
+    /// Why it failed, and what to do; a [`TlsFault`] inside where TLS itself failed. There is no socket any more.
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsFacts>> {
         let done = match &mut self.state {
             State::Accepting(accept) => ready!(Pin::new(accept.as_mut()).poll(cx)).map(TlsStream::from),
             State::Connecting(connect) => ready!(Pin::new(connect.as_mut()).poll(cx)).map(TlsStream::from),
             State::Clear(_) | State::Secured(_) | State::Gone => {
-                return Poll::Ready(Err("there is no handshake".to_owned()));
+                return Poll::Ready(Err(io::Error::other("there is no handshake")));
             }
         };
         Poll::Ready(match done {
@@ -77,12 +77,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
             }
             Err(error) => {
                 self.state = State::Gone;
-                Err(self.explain(&error).unwrap_or_else(|| match error.kind() {
-                    io::ErrorKind::UnexpectedEof => {
-                        "the other side closed the connection during the handshake".to_owned()
-                    }
-                    _ => error.to_string(),
-                }))
+                Err(match (self.explain(&error), error.kind()) {
+                    (Some(text), kind) => io::Error::new(kind, TlsFault(text)),
+                    (None, io::ErrorKind::UnexpectedEof) => io::Error::new(
+                        io::ErrorKind::UnexpectedEof,
+                        "the other side closed the connection during the TLS handshake; see its log",
+                    ),
+                    (None, _) => error,
+                })
             }
         })
     }
@@ -104,7 +106,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Transport<S> {
     /// after the handshake.
     fn in_words(&self, error: io::Error) -> io::Error {
         match self.explain(&error) {
-            Some(text) => io::Error::new(error.kind(), format!("TLS: {text}")),
+            Some(text) => io::Error::new(error.kind(), TlsFault(text)),
             None => error,
         }
     }

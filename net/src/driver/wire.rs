@@ -42,6 +42,8 @@ pub(super) struct Wire<S> {
     inbox_bytes: usize,
     read_closed: bool,
     write_failed: bool,
+    /// Nothing has moved for a while: no buffer is kept between reads.
+    resting: bool,
     trace: Option<Trace>,
 }
 
@@ -60,7 +62,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             inbox_bytes: 0,
             read_closed: false,
             write_failed: false,
+            resting: false,
             trace,
+        }
+    }
+
+    /// Gives back what memory can be had again, until something moves.
+    pub(super) fn rest(&mut self) {
+        self.resting = true;
+        self.read_bytes = READ_BYTES_LEAST;
+        if self.out.is_empty() {
+            self.out = VecDeque::new();
+        }
+        if self.inbox.is_empty() {
+            self.inbox = VecDeque::new();
+        }
+        if let Some(deflater) = &mut self.deflater {
+            deflater.rest();
         }
     }
 
@@ -69,6 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if let Some(trace) = &self.trace {
             trace.note(now, Direction::Sent, &bytes);
         }
+        self.resting = false;
         let (out, out_bytes) = (&mut self.out, &mut self.out_bytes);
         let mut queue = |piece: Bytes| {
             *out_bytes += piece.len();
@@ -119,7 +138,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     ///
     /// # Errors
     /// Why it failed; the connection is at its end.
-    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<TlsFacts, String>> {
+    pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TlsFacts>> {
         self.stream.poll_handshake(cx)
     }
 
@@ -209,7 +228,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         let room = self.buffer.capacity();
         let Poll::Ready(read) = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) else {
-            if self.buffer.capacity() > READ_BYTES_LEAST {
+            if self.resting || self.buffer.capacity() > READ_BYTES_LEAST {
                 self.buffer = BytesMut::new();
                 self.read_bytes = (self.read_bytes / 2).max(READ_BYTES_LEAST);
             }
@@ -221,6 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                 if count == room {
                     self.read_bytes = (self.read_bytes * 4).min(READ_BYTES_MOST);
                 }
+                self.resting = false;
                 let bytes = self.buffer.split().freeze();
                 self.inbox_bytes += bytes.len();
                 self.inbox.push_back(bytes);

@@ -72,6 +72,18 @@ pub struct TlsFacts {
     pub verified: bool,
 }
 
+/// What TLS itself says against a connection, in words that say what to do; the inner error of an [`std::io::Error`].
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TlsFault(pub(crate) String);
+
+impl TlsFault {
+    /// The fault inside an error of a connection; `None` when it was the socket that failed.
+    pub fn of(error: &std::io::Error) -> Option<&TlsFault> {
+        error.get_ref()?.downcast_ref()
+    }
+}
+
 /// The cryptography of all connections.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())

@@ -14,6 +14,7 @@ use engine::ticket::Session;
 use mail::Mail;
 use net::address::{ListenAddress, PeerAddress};
 use net::client::{self, Target};
+use net::guests::GuestLimits;
 use net::listener::Listener;
 use net::sasl::{Credentials, Hash, Verifier, Verifiers, derive};
 use net::secret::Secret;
@@ -24,6 +25,14 @@ use store::sqlite::SqliteStore;
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+
+/// Places enough, and failed logins are answered at once.
+pub const NO_PAUSE: GuestLimits = GuestLimits {
+    total_max: 64,
+    per_address_max: 64,
+    pause: Duration::ZERO,
+    pause_max: Duration::ZERO,
+};
 
 pub struct Users(BTreeMap<(String, Hash), Verifier>);
 
@@ -71,8 +80,9 @@ impl Running {
             unauthenticated_bytes_max: 4096,
             peer_timeout: Duration::from_secs(20),
             shutdown_grace: Duration::from_secs(5),
-            failed_login_pause: Duration::ZERO,
+            guests: NO_PAUSE,
             connections_max: 8,
+            busy_max: 8,
         };
         change(&mut config);
         let listener = Listener::bind(listen, 0o600).await.expect("binds");
@@ -111,6 +121,7 @@ impl Running {
             tls: None,
             mechanisms: Vec::new(),
             trace: None,
+            traffic: std::sync::Arc::default(),
         }
     }
 
