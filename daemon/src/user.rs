@@ -121,16 +121,16 @@ impl User {
 }
 
 /// What decides as which user a program runs that was started by root.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Wishes<'a> {
     /// The configuration's own word, `mailtwin_user`.
     pub configured: Option<&'a str>,
     /// The store's directory; it may not exist yet.
-    pub store: &'a str,
+    pub store: &'a Path,
     /// Cyrus's user, from the environment or the configuration.
     pub cyrus: Option<&'a str>,
     /// The directory beside which the store will be made.
-    pub beside: Option<&'a str>,
+    pub beside: Option<&'a Path>,
 }
 
 /// As whom to run. Whoever is not root stays who they are. Root becomes, first match: the configured user; the owner of
@@ -152,13 +152,13 @@ pub fn choose(own: User, wishes: Wishes) -> Result<User, UserError> {
         None if !own.is_root() => return Ok(own),
         None => {}
     }
-    if let Some(owner) = User::owning(Path::new(wishes.store)) {
+    if let Some(owner) = User::owning(wishes.store) {
         return Ok(owner);
     }
     if let Some(cyrus) = wishes.cyrus {
         return User::named(cyrus);
     }
-    let neighbour = wishes.beside.and_then(|path| User::owning(Path::new(path)));
+    let neighbour = wishes.beside.and_then(User::owning);
     Ok(neighbour.unwrap_or(own))
 }
 
@@ -274,9 +274,10 @@ mod tests {
     #[test]
     fn who_is_not_root_stays_who_they_are() {
         let wishes = Wishes {
-            store: "/",
+            configured: None,
+            store: Path::new("/"),
             cyrus: Some("root"),
-            ..Wishes::default()
+            beside: None,
         };
         assert_eq!(choose(user(77), wishes).expect("no change"), user(77));
         let wishes = Wishes {
@@ -295,17 +296,17 @@ mod tests {
         let root = User::named("root").expect("there");
         let nobody = User::named("nobody").expect("there");
         let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().display().to_string();
-        let none = folder.path().join("none").display().to_string();
+        let path = folder.path();
+        let none = path.join("none");
         let chosen = |wishes| choose(root.clone(), wishes).map(|user| user.name);
         let all = Wishes {
             configured: Some("nobody"),
-            store: &path,
+            store: path,
             cyrus: Some("no such user"),
-            beside: Some(&path),
+            beside: Some(path),
         };
         assert_eq!(chosen(all).expect("as configured"), "nobody");
-        let owner = User::owning(folder.path()).expect("there").name;
+        let owner = User::owning(path).expect("there").name;
         let unset = Wishes {
             configured: None,
             ..all
@@ -323,8 +324,9 @@ mod tests {
             owner
         );
         let alone = Wishes {
-            store: &none,
-            ..Wishes::default()
+            cyrus: None,
+            beside: None,
+            ..new
         };
         assert_eq!(chosen(alone).expect("nobody to follow"), "root");
     }

@@ -25,7 +25,7 @@ const CYRUS_ENDINGS: [&str; 6] = [
 ];
 
 /// Keys that belong to mailtwin alone; sorted.
-pub(super) const OWN_KEYS: [&str; 27] = [
+pub(super) const OWN_KEYS: [&str; 29] = [
     "mailtwin_allow_plaintext",
     "mailtwin_busy_connections",
     "mailtwin_compress",
@@ -34,6 +34,7 @@ pub(super) const OWN_KEYS: [&str; 27] = [
     "mailtwin_log_format",
     "mailtwin_login_timeout",
     "mailtwin_metrics_listen",
+    "mailtwin_pidfile",
     "mailtwin_quarantine_after",
     "mailtwin_quarantine_retry",
     "mailtwin_quarantine_wait",
@@ -50,6 +51,7 @@ pub(super) const OWN_KEYS: [&str; 27] = [
     "mailtwin_unauthenticated_bytes",
     "mailtwin_unauthenticated_connections",
     "mailtwin_unauthenticated_per_address",
+    "mailtwin_user",
     "mailtwin_wake",
     "mailtwin_workers",
     "sync_compress",
