@@ -407,6 +407,11 @@ impl<D: Decoder> Port<D> {
         lock(&self.shared).input_bytes_max = bytes_max;
     }
 
+    /// Bytes that the peer has sent so far, those that wait to be decoded included.
+    pub fn heard_bytes(&self) -> u64 {
+        lock(&self.shared).input_bytes
+    }
+
     /// Works on the decoder itself (raw lines during SASL).
     pub fn with_decoder<R>(&self, work: impl FnOnce(&mut D) -> R) -> R {
         work(&mut lock(&self.shared).decoder)

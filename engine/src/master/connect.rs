@@ -9,6 +9,12 @@ use super::run::Run;
 use super::{Compress, Ending, MasterConfig, Tls};
 use crate::flow::{Ended, Port, SaslReply, SaslRequest};
 
+/// Bytes that a replica may send before it is logged in to. [CS-LIMIT-22]
+pub(super) const LOGIN_BYTES_MAX: u64 = 1 << 20;
+
+/// Challenges of one login; no mechanism needs more than three. [CS-LIMIT-22]
+const CHALLENGES_MAX: u32 = 16;
+
 /// What kind of server answers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Server {
@@ -119,9 +125,12 @@ pub(super) async fn banner(port: &Port<ReplyDecoder>) -> Result<PeerProfile, End
 
 fn unexpected(event: Result<ReplyEvent, Ended>, during: &str) -> Ending {
     match event {
-        Err(Ended::Eof | Ended::TooMuch) => {
+        Err(Ended::Eof) => {
             Ending::ConnectionLost(format!("the replica closed the connection during {during}"))
         }
+        Err(Ended::TooMuch) => Ending::ConnectionLost(format!(
+            "{during} is not that of a csync server: more than {LOGIN_BYTES_MAX} bytes before the login was done"
+        )),
         Err(Ended::Shutdown) => Ending::Stopped,
         Ok(ReplyEvent::Final(Final::Bye(text))) => {
             Ending::ConnectionLost(format!("the replica said BYE: {text}"))
@@ -190,9 +199,16 @@ pub(super) async fn authenticate(port: &Port<ReplyDecoder>, peer: &PeerProfile) 
     };
     port.encode(|encoder| encoder.command(&command));
     let mut given_up = None;
+    let mut challenges = 0;
     loop {
         match port.event(false).await {
+            Ok(ReplyEvent::Final(Final::Continue(_))) if challenges >= CHALLENGES_MAX => {
+                return Err(Ending::ConnectionLost(format!(
+                    "the replica asks more than {CHALLENGES_MAX} times in one login"
+                )));
+            }
             Ok(ReplyEvent::Final(Final::Continue(challenge))) => {
+                challenges += 1;
                 let step = bytes::Bytes::from(challenge.into_bytes());
                 let line = match port.sasl(SaslRequest::Step(step)).await {
                     SaslReply::Send(data) => data,

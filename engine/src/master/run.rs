@@ -170,6 +170,7 @@ async fn conduct(
     update_progress(progress, |progress| {
         "connecting".clone_into(&mut progress.current)
     });
+    port.limit_input(Some(connect::LOGIN_BYTES_MAX));
     let peer = connect::banner(&port).await?;
     let blame = Blame::default();
     let wire = Wire::new(port.clone(), progress.clone(), blame.clone());
@@ -217,6 +218,7 @@ impl Run {
             connect::authenticate(&self.port, &self.peer).await?;
         }
         connect::compress(&self.port, &self.peer, &self.config).await?;
+        self.port.limit_input(None);
         self.negotiate().await?;
         self.count(|progress| progress.ready = true);
         self.do_job().await

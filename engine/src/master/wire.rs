@@ -21,6 +21,10 @@ const COMMANDS_MAX: usize = 1024;
 /// Data lines taken in one answer; a replica that sends more is not believed.
 const DATA_LINES_MAX: usize = 1 << 20;
 
+/// Bytes of the data lines of one answer that is held as a whole; beyond it the replica is not believed. Room for a user
+/// with some hundred thousand mailboxes. [CS-LIMIT-21]
+const ANSWER_BYTES_MAX: u64 = 128 << 20;
+
 /// Names a command that was sent, until its answer is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Sent(u64);
@@ -64,6 +68,8 @@ struct State {
     pending: VecDeque<Pending>,
     answers: BTreeMap<u64, Answer>,
     data: Vec<Data>,
+    /// What had been heard when `data` was begun.
+    data_from: u64,
     next: u64,
     unanswered_bytes: u64,
     sent_since_wait: bool,
@@ -93,6 +99,7 @@ impl Wire {
                 pending: VecDeque::new(),
                 answers: BTreeMap::new(),
                 data: Vec::new(),
+                data_from: 0,
                 next: 0,
                 unanswered_bytes: 0,
                 sent_since_wait: false,
@@ -250,10 +257,10 @@ impl Wire {
 
     /// Waits for all answers and forgets them, those too whose askers are gone.
     pub(super) async fn drain(&mut self) -> Result<(), Ending> {
-        self.lock()
-            .pending
-            .iter_mut()
-            .for_each(|asked| asked.streams = false);
+        self.lock().pending.iter_mut().for_each(|asked| {
+            asked.streams = false;
+            asked.keep = false;
+        });
         std::future::poll_fn(|_| {
             if let Err(ending) = self.hear() {
                 return Poll::Ready(Err(ending));
@@ -365,16 +372,28 @@ impl Wire {
     }
 
     fn keep(&self, data: Data) -> Result<(), Ending> {
+        let heard = self.port.heard_bytes();
         let mut state = self.lock();
-        if state.data.len() >= DATA_LINES_MAX {
-            drop(state);
-            return Err(Ending::ConnectionLost(format!(
-                "the replica's answer to {} has more than {DATA_LINES_MAX} lines",
-                self.asked()
-            )));
+        if state.pending.front().is_none_or(|asked| !asked.keep) {
+            // Nobody will look at it.
+            return Ok(());
         }
-        state.data.push(data);
-        Ok(())
+        if state.data.is_empty() {
+            state.data_from = heard;
+        }
+        let too_long = if state.data.len() >= DATA_LINES_MAX {
+            format!("{DATA_LINES_MAX} lines")
+        } else if heard - state.data_from > ANSWER_BYTES_MAX {
+            format!("{ANSWER_BYTES_MAX} bytes")
+        } else {
+            state.data.push(data);
+            return Ok(());
+        };
+        drop(state);
+        Err(Ending::ConnectionLost(format!(
+            "the replica's answer to {} has more than {too_long}",
+            self.asked()
+        )))
     }
 
     fn finish(&self, line: Final) -> Result<(), Ending> {
