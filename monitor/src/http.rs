@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::page;
+use crate::serving::ServerStatus;
 use crate::view::ChannelView;
 
 /// Connections served at a time; others wait.
@@ -42,6 +43,10 @@ pub trait Source: Send + Sync + 'static {
     fn channels(&self) -> Vec<ChannelView>;
     /// Text for Prometheus.
     fn metrics(&self) -> String;
+    /// A server, which is shown in place of channels.
+    fn server(&self) -> Option<ServerStatus> {
+        None
+    }
 }
 
 /// Serves until it is dropped. Who may connect is the listener's affair: bind it to a loopback address, and put a web
@@ -96,7 +101,10 @@ fn answer<B>(request: &Request<B>, source: &dyn Source, page: &page::Page) -> Re
     }
     match request.uri().path() {
         "/" => {
-            let html = page.render(&source.channels(), source.now_ms());
+            let html = match source.server() {
+                Some(server) => page.render_server(&server, source.now_ms()),
+                None => page.render(&source.channels(), source.now_ms()),
+            };
             let mut response = with_type(StatusCode::OK, "text/html; charset=utf-8", html);
             if let Ok(policy) = HeaderValue::from_str(page.content_security_policy()) {
                 response
@@ -105,7 +113,7 @@ fn answer<B>(request: &Request<B>, source: &dyn Source, page: &page::Page) -> Re
             }
             response
         }
-        "/status.json" => match serde_json::to_string_pretty(&source.channels()) {
+        "/status.json" => match status_json(source) {
             Ok(json) => with_type(StatusCode::OK, "application/json", json + "\n"),
             Err(error) => plain(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
         },
@@ -115,6 +123,14 @@ fn answer<B>(request: &Request<B>, source: &dyn Source, page: &page::Page) -> Re
             source.metrics(),
         ),
         _ => plain(StatusCode::NOT_FOUND, "there are /, /status.json and /metrics\n"),
+    }
+}
+
+/// All channels as an array, or a server as an object.
+fn status_json(source: &dyn Source) -> serde_json::Result<String> {
+    match source.server() {
+        Some(server) => serde_json::to_string_pretty(&server),
+        None => serde_json::to_string_pretty(&source.channels()),
     }
 }
 

@@ -5,5 +5,6 @@ pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod page;
+pub mod serving;
 pub mod status;
 pub mod view;

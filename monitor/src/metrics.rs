@@ -10,6 +10,7 @@ use metrics_exporter_prometheus::{
     BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+use crate::serving::ServerStatus;
 use crate::status::{ChannelStatus, State};
 
 /// Bounds of the durations' buckets, seconds.
@@ -184,8 +185,8 @@ pub const ALL: &[Described] = &[
         "mailtwin_server_connections",
         Kind::Gauge,
         None,
-        "",
-        "connections that sync_server serves",
+        "state",
+        "connections of sync_server: all (state=open), at work (busy)",
     ),
     metric(
         "mailtwin_server_connections_total",
@@ -198,7 +199,7 @@ pub const ALL: &[Described] = &[
         "mailtwin_server_logins_total",
         Kind::Counter,
         None,
-        "outcome",
+        "mechanism, outcome",
         "logins at sync_server, accepted and refused",
     ),
     metric(
@@ -206,21 +207,77 @@ pub const ALL: &[Described] = &[
         Kind::Counter,
         Some(Unit::Bytes),
         "",
-        "bytes that sync_server received",
+        "bytes that sync_server received, as they came over the wire",
     ),
     metric(
         "mailtwin_server_sent_bytes_total",
         Kind::Counter,
         Some(Unit::Bytes),
         "",
-        "bytes that sync_server sent",
+        "bytes that sync_server sent, as they went over the wire",
+    ),
+    metric(
+        "mailtwin_server_commands_total",
+        Kind::Counter,
+        None,
+        "command",
+        "commands that sync_server answered: get, message, mailbox, apply (others of APPLY), restore, session",
     ),
     metric(
         "mailtwin_server_errors_total",
         Kind::Counter,
         None,
         "code",
-        "commands that sync_server refused, by code",
+        "commands that sync_server refused, by code; NO and BAD where the answer has none",
+    ),
+    metric(
+        "mailtwin_server_messages_total",
+        Kind::Counter,
+        None,
+        "",
+        "messages that sync_server received",
+    ),
+    metric(
+        "mailtwin_server_message_bytes_total",
+        Kind::Counter,
+        Some(Unit::Bytes),
+        "",
+        "their bytes",
+    ),
+    metric(
+        "mailtwin_server_records_total",
+        Kind::Counter,
+        None,
+        "",
+        "records of messages that sync_server wrote and committed",
+    ),
+    metric(
+        "mailtwin_server_start_timestamp_seconds",
+        Kind::Gauge,
+        Some(Unit::Seconds),
+        "",
+        "when sync_server started, seconds since the epoch",
+    ),
+    metric(
+        "mailtwin_server_last_command_timestamp_seconds",
+        Kind::Gauge,
+        Some(Unit::Seconds),
+        "",
+        "when sync_server last answered a command, seconds since the epoch; 0 if never",
+    ),
+    metric(
+        "mailtwin_server_turn_duration_seconds",
+        Kind::Histogram,
+        Some(Unit::Seconds),
+        "",
+        "time from the first byte of a command, or of several sent together, to the last answer",
+    ),
+    metric(
+        "mailtwin_server_store_duration_seconds",
+        Kind::Histogram,
+        Some(Unit::Seconds),
+        "kind",
+        "time that the store took: read, stage (messages received), write, commit; waiting for locks included",
     ),
 ];
 
@@ -340,48 +397,46 @@ pub fn change_done(
     }
 }
 
-/// What `sync_server` counts.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ServerEvent<'a> {
-    /// A connection was taken.
-    Connected,
-    /// A connection is over; these bytes went over it.
-    Disconnected {
-        /// Bytes received.
-        received: u64,
-        /// Bytes sent.
-        sent: u64,
-    },
-    /// Somebody logged in.
-    LoggedIn,
-    /// A login was refused.
-    LoginRefused,
-    /// A command was refused with this code.
-    Refused(&'a str),
-}
-
-/// Counts an event of `sync_server`.
-pub fn server(event: ServerEvent<'_>) {
-    match event {
-        ServerEvent::Connected => {
-            gauge!("mailtwin_server_connections").increment(1.0);
-            counter!("mailtwin_server_connections_total").increment(1);
-        }
-        ServerEvent::Disconnected { received, sent } => {
-            gauge!("mailtwin_server_connections").decrement(1.0);
-            counter!("mailtwin_server_received_bytes_total").increment(received);
-            counter!("mailtwin_server_sent_bytes_total").increment(sent);
-        }
-        ServerEvent::LoggedIn => {
-            counter!("mailtwin_server_logins_total", "outcome" => "accepted").increment(1)
-        }
-        ServerEvent::LoginRefused => {
-            counter!("mailtwin_server_logins_total", "outcome" => "refused").increment(1)
-        }
-        ServerEvent::Refused(code) => {
-            counter!("mailtwin_server_errors_total", "code" => code.to_owned()).increment(1);
+/// Takes over the numbers of a server; call it before printing, and as often as you like.
+pub fn observe_server(status: &ServerStatus) {
+    for (state, number) in [("open", status.open), ("busy", status.busy)] {
+        gauge!("mailtwin_server_connections", "state" => state).set(number as f64);
+    }
+    for (mechanism, logins) in &status.logins {
+        for (outcome, number) in [("accepted", logins.accepted), ("refused", logins.refused)] {
+            counter!("mailtwin_server_logins_total", "mechanism" => mechanism.clone(), "outcome" => outcome)
+                .absolute(number);
         }
     }
+    for (&command, &number) in &status.commands {
+        counter!("mailtwin_server_commands_total", "command" => command).absolute(number);
+    }
+    for (&code, &number) in &status.errors {
+        counter!("mailtwin_server_errors_total", "code" => code).absolute(number);
+    }
+    for (name, number) in [
+        ("mailtwin_server_connections_total", status.connections),
+        ("mailtwin_server_received_bytes_total", status.bytes_received),
+        ("mailtwin_server_sent_bytes_total", status.bytes_sent),
+        ("mailtwin_server_messages_total", status.messages),
+        ("mailtwin_server_message_bytes_total", status.message_bytes),
+        ("mailtwin_server_records_total", status.records),
+    ] {
+        counter!(name).absolute(number);
+    }
+    let at = |ms: u64| ms as f64 / 1000.0;
+    gauge!("mailtwin_server_start_timestamp_seconds").set(at(status.started_at_ms));
+    gauge!("mailtwin_server_last_command_timestamp_seconds").set(at(status.last_command_at_ms.unwrap_or(0)));
+}
+
+/// Counts how long it took until all that was sent together was answered.
+pub(crate) fn server_turn(took: Duration) {
+    histogram!("mailtwin_server_turn_duration_seconds").record(took.as_secs_f64());
+}
+
+/// Counts how long the store took.
+pub(crate) fn server_stored(kind: &'static str, took: Duration) {
+    histogram!("mailtwin_server_store_duration_seconds", "kind" => kind).record(took.as_secs_f64());
 }
 
 fn label(status: &ChannelStatus) -> String {
@@ -395,6 +450,7 @@ fn up(status: &ChannelStatus) -> metrics::Gauge {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serving::{Answered, Serving};
 
     fn status() -> ChannelStatus {
         let mut status = ChannelStatus::starting(Some("f\"ar\n"), "replica:2005", 1_000);
@@ -436,15 +492,21 @@ mod tests {
                 Duration::from_millis(3),
                 Some(Duration::from_secs(2)),
             );
-            for event in [
-                ServerEvent::Connected,
-                ServerEvent::LoggedIn,
-                ServerEvent::LoginRefused,
-                ServerEvent::Refused("IMAP_MAILBOX_NONEXISTENT"),
-                ServerEvent::Disconnected { received: 5, sent: 6 },
-            ] {
-                server(event);
-            }
+            let serving = Serving::default();
+            serving.connected();
+            serving.work_began();
+            serving.login("PLAIN", false);
+            serving.answered(
+                Answered {
+                    commands: [("get", 1)].into(),
+                    errors: [("IMAP_MAILBOX_NONEXISTENT", 1)].into(),
+                    ..Answered::default()
+                },
+                2_000,
+            );
+            serving.turn(Duration::from_millis(3));
+            serving.stored("commit", Duration::from_millis(3));
+            observe_server(&serving.status());
         });
         let printed = handle.render();
         let kinds: Vec<(&str, &str)> = printed
@@ -461,6 +523,14 @@ mod tests {
             ALL.len(),
             "all that is documented is counted: {kinds:?}"
         );
+        for line in [
+            "mailtwin_server_connections{state=\"open\"} 1",
+            "mailtwin_server_logins_total{mechanism=\"PLAIN\",outcome=\"refused\"} 1",
+            "mailtwin_server_errors_total{code=\"IMAP_MAILBOX_NONEXISTENT\"} 1",
+            "mailtwin_server_store_duration_seconds_bucket{kind=\"commit\",le=\"0.005\"} 1",
+        ] {
+            assert!(printed.lines().any(|l| l == line), "{line}\n{printed}");
+        }
         assert!(printed.contains("mailtwin_channel_change_delay_seconds_bucket{channel=\"\",le=\"2.5\"} 1"));
     }
 

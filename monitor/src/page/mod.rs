@@ -2,6 +2,7 @@
 
 mod card;
 mod plot;
+mod server;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -13,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
 
 use crate::health::Level;
+use crate::serving::ServerStatus;
 use crate::view::ChannelView;
 use text::Utc;
 
@@ -55,31 +57,48 @@ impl Page {
         let mut channels: Vec<&ChannelView> = channels.iter().collect();
         channels.sort_by_key(|view| std::cmp::Reverse(view.level));
         let worst = channels.first().map_or(Level::Fine, |view| view.level);
-        let mut html = format!(
-            "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
+        let mut cards = String::from("<div class=\"cards\">");
+        for (number, view) in channels.iter().enumerate() {
+            cards.push_str(&card::draw(view, number, now_ms));
+        }
+        cards.push_str("</div>");
+        frame("mailtwin replication", worst, &verdict(&channels), &cards, now_ms)
+    }
+
+    /// A server that takes what others replicate.
+    pub fn render_server(&self, status: &ServerStatus, now_ms: u64) -> String {
+        let card = format!("<div class=\"cards\">{}</div>", server::draw(status, now_ms));
+        frame(
+            "mailtwin replica",
+            Level::Fine,
+            "The server is running",
+            &card,
+            now_ms,
+        )
+    }
+}
+
+/// The page around its cards.
+fn frame(heading: &str, worst: Level, verdict: &str, cards: &str, now_ms: u64) -> String {
+    let mut html = format!(
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\
              <meta name=\"color-scheme\" content=\"light dark\"><title>{} mailtwin</title><style>{STYLE}</style>\
-             <noscript><meta http-equiv=\"refresh\" content=\"30\"></noscript></head><body><main><header class=\"top {}\">\
-             <h1>mailtwin replication</h1><p class=\"verdict\" role=\"status\">{}{}</p></header>",
-            title_sign(worst),
-            card::class(worst),
-            card::sign(worst),
-            verdict(&channels),
-        );
-        html.push_str("<div class=\"cards\">");
-        for (number, view) in channels.iter().enumerate() {
-            html.push_str(&card::draw(view, number, now_ms));
-        }
-        let _ = writeln!(
-            html,
-            "</div></main><footer><p id=\"as-of\">As of <time datetime=\"{}\">{}</time></p><button id=\"pause\" type=\"button\" \
-             hidden>Stop refreshing</button><nav><a href=\"status.json\">JSON</a> <a href=\"metrics\">Metrics</a></nav></footer>\
-             <script>{SCRIPT}</script></body></html>",
-            Utc(now_ms, 'T', "Z"),
-            Utc(now_ms, ' ', " UTC"),
-        );
-        html
-    }
+         <noscript><meta http-equiv=\"refresh\" content=\"30\"></noscript></head><body><main><header class=\"top {}\">\
+         <h1>{heading}</h1><p class=\"verdict\" role=\"status\">{}{verdict}</p></header>{cards}",
+        title_sign(worst),
+        card::class(worst),
+        card::sign(worst),
+    );
+    let _ = writeln!(
+        html,
+        "</main><footer><p id=\"as-of\">As of <time datetime=\"{}\">{}</time></p><button id=\"pause\" type=\"button\" \
+         hidden>Stop refreshing</button><nav><a href=\"status.json\">JSON</a> <a href=\"metrics\">Metrics</a></nav></footer>\
+         <script>{SCRIPT}</script></body></html>",
+        Utc(now_ms, 'T', "Z"),
+        Utc(now_ms, ' ', " UTC"),
+    );
+    html
 }
 
 /// For the tab.

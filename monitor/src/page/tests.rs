@@ -1,5 +1,6 @@
 use super::*;
 use crate::health::Thresholds;
+use crate::serving::{Logins, ServerError, ServerStatus};
 use crate::status::{ChannelStatus, Quarantined, Queue, Sample, State, Workers};
 
 pub const NOW_MS: u64 = 1_795_427_000_000;
@@ -182,23 +183,82 @@ fn cut_attribute(line: &str, name: &str) -> String {
 
 #[test]
 fn hostile_names_cannot_inject() {
-    let html = Page::new().render(&sample_views(), NOW_MS);
-    for (tag, times) in [
-        ("<script", 1),
-        ("</script", 1),
-        ("</style", 1),
-        ("<img", 0),
-        ("<i>", 0),
-        ("<b>x", 0),
-    ] {
-        assert_eq!(html.matches(tag).count(), times, "{tag}");
+    for html in both_pages() {
+        for (tag, times) in [
+            ("<script", 1),
+            ("</script", 1),
+            ("</style", 1),
+            ("<img", 0),
+            ("<i>", 0),
+            ("<b>x", 0),
+        ] {
+            assert_eq!(html.matches(tag).count(), times, "{tag}");
+        }
+        assert!(!html.contains('\u{202e}'));
     }
-    assert!(!html.contains('\u{202e}'));
+}
+
+/// A server whose peers choose what they say.
+fn sample_server() -> ServerStatus {
+    ServerStatus {
+        program: "sync_server 1.0".to_owned(),
+        pid: 4242,
+        started_at_ms: NOW_MS - 266_400_000,
+        listens: vec!["192.0.2.1:2005".to_owned(), "unix:/run/<i>".to_owned()],
+        open: 1_204,
+        open_max: 10_000,
+        busy: 3,
+        busy_max: 64,
+        connections: 88_214,
+        logins: [(
+            "SCRAM-SHA-256".to_owned(),
+            Logins {
+                accepted: 17,
+                refused: 2,
+            },
+        )]
+        .into(),
+        commands: [("get", 5), ("mailbox", 1_204_117)].into(),
+        errors: [("IMAP_MAILBOX_LOCKED", 4)].into(),
+        messages: 88_214,
+        message_bytes: 3_482_000_111,
+        records: 90_000,
+        bytes_received: 3_500_000_000,
+        bytes_sent: 92_000_300,
+        last_command_at_ms: Some(NOW_MS - 2_000),
+        last_error: Some(ServerError {
+            at_ms: NOW_MS - 60_000,
+            code: "IMAP_MAILBOX_LOCKED",
+            text: "<script>alert(1)</script>".to_owned(),
+            about: Some("user.<img src=x>\u{202e}".to_owned()),
+        }),
+    }
+}
+
+fn both_pages() -> [String; 2] {
+    let page = Page::new();
+    [
+        page.render(&sample_views(), NOW_MS),
+        page.render_server(&sample_server(), NOW_MS),
+    ]
+}
+
+#[test]
+fn the_page_of_a_server() {
+    let html = Page::new().render_server(&sample_server(), NOW_MS);
+    let main = html.find("<main>").unwrap()..html.find("</main>").unwrap();
+    insta::assert_snapshot!(html[main].replace("><", ">\n<"));
+    if let Ok(path) = std::env::var("MAILTWIN_SERVER_PAGE") {
+        std::fs::write(path, html).unwrap();
+    }
 }
 
 #[test]
 fn tags_are_balanced() {
-    let html = Page::new().render(&sample_views(), NOW_MS);
+    both_pages().iter().for_each(|html| assert_balanced(html));
+}
+
+fn assert_balanced(html: &str) {
     let text = html.replace(STYLE, "").replace(SCRIPT, "");
     let mut open = Vec::new();
     for tag in text.split('<').skip(1) {
@@ -222,7 +282,7 @@ fn tags_are_balanced() {
 
 #[test]
 fn nothing_comes_from_elsewhere() {
-    let html = Page::new().render(&sample_views(), NOW_MS);
+    let html = both_pages().concat();
     for word in ["http://", "https://", "src=", "@import", "url("] {
         let body = html.replace("&lt;img src=x", "");
         assert!(!body.contains(word), "{word}");
