@@ -142,6 +142,19 @@ pub struct UserMeta {
     pub active_script: Option<Text>,
 }
 
+/// A user without records and messages: what a master compares before it looks further.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct UserSummary {
+    /// Mailboxes, placeholders included: INBOX and its tree in byte order of names, then `DELETED.user.<id>.*`.
+    pub mailboxes: Vec<Mailbox>,
+    /// Deleted mailboxes still remembered, by identity.
+    pub tombstones: Vec<Tombstone>,
+    /// Quota roots by name.
+    pub quotas: Vec<QuotaLimits>,
+    /// Seen, subscriptions, scripts.
+    pub meta: UserMeta,
+}
+
 /// A quota root; `None` is unlimited.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct QuotaLimits {

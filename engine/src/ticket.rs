@@ -9,6 +9,7 @@ use protocol::{Guid, Record, Text};
 
 use crate::model::{
     Mailbox, MailboxKey, QuotaLimits, SeenState, ServerAnnotation, SieveScript, Tombstone, UserMeta,
+    UserSummary,
 };
 use crate::name::Scope;
 
@@ -60,6 +61,9 @@ pub enum Request {
         guids: Vec<Guid>,
         bytes_max: u32,
     },
+    /// All that is compared of a user, as of one moment: cheaper than asking one by one. Answer: [`Reply::Summary`], empty
+    /// for an unknown user.
+    Summary { user: Text },
     /// Holds the scope's present state for the reads that follow, until [`Request::EndRead`]. Several scopes may be held
     /// at once, each once; a held scope cannot be written to by the same session. Answer: [`Reply::Done`].
     BeginRead { scope: Scope },
@@ -203,6 +207,7 @@ pub enum Reply {
     UserMeta(UserMeta),
     Quotas(Vec<QuotaLimits>),
     ServerAnnotations(Vec<ServerAnnotation>),
+    Summary(Box<UserSummary>),
     Expired(Expired),
     Uids(Vec<u32>),
     Records(Vec<Record>),

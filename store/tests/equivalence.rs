@@ -196,6 +196,7 @@ fn read() -> impl Strategy<Value = Request> {
         which.prop_map(Request::Mailboxes),
         scope().prop_map(|scope| Request::Tombstones { scope }),
         Just(Request::UserMeta { user: text("jane") }),
+        select(&["jane", "joe", "nobody"][..]).prop_map(|id| Request::Summary { user: text(id) }),
         scope().prop_map(|scope| Request::Quotas { scope }),
         Just(Request::ServerAnnotations),
         (mailbox_key(), prop_oneof![0u64..9, Just(u64::MAX)]).prop_map(|(mailbox, since_modseq)| {
@@ -267,6 +268,7 @@ fn all_questions() -> Vec<Request> {
         Request::Mailboxes(Select::Shared),
         Request::Mailboxes(Select::Uniqueids(IDS.map(text).to_vec())),
         Request::ServerAnnotations,
+        Request::Summary { user: text("jane") },
     ];
     for scope in scopes {
         questions.push(Request::Tombstones { scope: scope.clone() });

@@ -320,7 +320,7 @@ fn quota_of(limits: QuotaLimits) -> Quota {
 }
 
 /// Whether the limits agree; their modseqs do not matter.
-fn same_limits(ours: &QuotaLimits, theirs: &Quota) -> bool {
+pub(super) fn same_limits(ours: &QuotaLimits, theirs: &Quota) -> bool {
     let limit = |value: Option<u32>| value.filter(|limit| *limit != UNLIMITED);
     limit(theirs.storage.or(theirs.limit)) == limit(ours.storage)
         && limit(theirs.message) == limit(ours.message)

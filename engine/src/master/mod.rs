@@ -31,6 +31,7 @@ mod steps;
 mod task;
 mod tasks;
 mod turn;
+mod unchanged;
 mod update;
 mod upload;
 mod user;

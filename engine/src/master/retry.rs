@@ -224,7 +224,7 @@ impl Run {
 }
 
 /// The mailbox with the replica's higher values; `None` when none is higher.
-fn raised(mailbox: &Mailbox, line: &MailboxLine) -> Option<Mailbox> {
+pub(super) fn raised(mailbox: &Mailbox, line: &MailboxLine) -> Option<Mailbox> {
     if mailbox.is_placeholder() || is_placeholder(line) {
         return None;
     }

@@ -37,6 +37,9 @@ impl Run {
         let answer = self.wire.answer(sent).await?;
         // What it told is needed until the user is done, when this is dropped.
         listing.answered(answer.data.len());
+        if self.is_unchanged(user, &answer).await {
+            return Ok(());
+        }
         let scope = Scope::User(user.clone());
         match self.begin_read(&scope).await {
             Err(StoreError::NotFound { .. }) => {

@@ -4,7 +4,7 @@ use protocol::command::FileHead;
 use protocol::{Guid, Record, Text};
 
 use super::session::Conn;
-use crate::model::{Mailbox, MailboxKey, QuotaLimits, ServerAnnotation, UserMeta};
+use crate::model::{Mailbox, MailboxKey, QuotaLimits, ServerAnnotation, UserMeta, UserSummary};
 use crate::name::Scope;
 use crate::ticket::{Reply, Request, Select, StoreError, UidSelect};
 
@@ -64,6 +64,14 @@ impl Conn {
     pub(super) async fn user_meta(&self, user: &Text) -> Result<UserMeta, StoreError> {
         match self.port.store(Request::UserMeta { user: user.clone() }).await? {
             Reply::UserMeta(meta) => Ok(meta),
+            _ => Err(MISMATCH),
+        }
+    }
+
+    /// All that is told of a user, as of one moment.
+    pub(super) async fn summary(&self, user: &Text) -> Result<UserSummary, StoreError> {
+        match self.port.store(Request::Summary { user: user.clone() }).await? {
+            Reply::Summary(summary) => Ok(*summary),
             _ => Err(MISMATCH),
         }
     }

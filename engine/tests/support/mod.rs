@@ -215,6 +215,7 @@ pub fn kind(request: &Request) -> &'static str {
         Request::Records { .. } => "Records",
         Request::ReadMessage { .. } => "ReadMessage",
         Request::ReadMessages { .. } => "ReadMessages",
+        Request::Summary { .. } => "Summary",
         Request::BeginRead { .. } => "BeginRead",
         Request::EndRead { .. } => "EndRead",
         Request::Reserve { .. } => "Reserve",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use engine::model::{Mailbox, MailboxKey};
+use engine::model::{Mailbox, MailboxKey, UserSummary};
 use engine::name::{self, Scope};
 use engine::ticket::{Change, Reply, Request, Select, Session, StoreError, UidSelect};
 use protocol::{Guid, Record, Text};
@@ -114,6 +114,7 @@ impl Session for MemorySession {
                 guids,
                 bytes_max,
             } => self.read_messages(&scope, &guids, bytes_max),
+            Request::Summary { user } => Ok(Reply::Summary(Box::new(self.summary(user)))),
             Request::BeginRead { scope } => self.begin_read(scope),
             Request::EndRead { scope } => {
                 self.reads.remove(&scope);
@@ -269,6 +270,17 @@ impl MemorySession {
             messages.push(message);
         }
         Ok(Reply::Messages(messages))
+    }
+
+    fn summary(&self, user: Text) -> UserSummary {
+        let mailboxes = self.mailboxes(&Select::User(user.clone()));
+        let data = self.view(&Scope::User(user));
+        UserSummary {
+            mailboxes,
+            tombstones: data.tombstones(),
+            quotas: data.quotas(),
+            meta: data.user_meta(),
+        }
     }
 
     fn begin_read(&mut self, scope: Scope) -> Result<Reply, StoreError> {

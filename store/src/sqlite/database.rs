@@ -69,7 +69,23 @@ impl Database {
         else {
             return Ok(None);
         };
-        let database = Database {
+        let database = Database::new(conn, path, scope);
+        database.check_scope(absent == Absent::Create)?;
+        Ok(Some(database))
+    }
+
+    /// The database of a scope over a connection that only reads; `None` when it is not one that can be read so.
+    pub(crate) fn over(conn: Connection, path: &Path, scope: &Scope) -> Outcome<Option<Self>> {
+        if schema::state(&conn, schema::MAIL_ID, schema::MAIL, path)? != State::Current {
+            return Ok(None);
+        }
+        let database = Database::new(conn, path, scope);
+        database.check_scope(false)?;
+        Ok(Some(database))
+    }
+
+    fn new(conn: Connection, path: &Path, scope: &Scope) -> Self {
+        Database {
             conn,
             path: path.to_path_buf(),
             scope: scope.clone(),
@@ -78,9 +94,7 @@ impl Database {
             next_message: None,
             new_bytes: 0,
             identity: identity(path),
-        };
-        database.check_scope(absent == Absent::Create)?;
-        Ok(Some(database))
+        }
     }
 
     /// A database remembers whose it is, so that a file under a wrong name is noticed and not served as another's mail.

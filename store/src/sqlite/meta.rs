@@ -1,12 +1,14 @@
 //! What belongs to a user or the server beside the mailboxes.
 
-use engine::model::{QuotaLimits, SeenState, ServerAnnotation, SieveScript, Tombstone, UserMeta};
+use engine::model::{
+    QuotaLimits, SeenState, ServerAnnotation, SieveScript, Tombstone, UserMeta, UserSummary,
+};
 use protocol::{Guid, Text};
 use rusqlite::{Row, params};
 
 use super::database::Database;
 use super::error::Outcome;
-use super::mailbox::{number, text};
+use super::mailbox::{in_user_order, number, text};
 use crate::words;
 
 const ACTIVE_SCRIPT: &str = "active_script";
@@ -68,6 +70,15 @@ impl Database {
                 })
             })?,
             active_script: self.meta_value(ACTIVE_SCRIPT)?.map(Text::from),
+        })
+    }
+
+    pub(crate) fn summary(&self) -> Outcome<UserSummary> {
+        Ok(UserSummary {
+            mailboxes: in_user_order(self.all_mailboxes()?),
+            tombstones: self.tombstones()?,
+            quotas: self.quotas()?,
+            meta: self.user_meta()?,
         })
     }
 

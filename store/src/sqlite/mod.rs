@@ -25,6 +25,7 @@ mod pool;
 mod record;
 mod schema;
 mod session;
+mod still;
 pub mod verify;
 
 use std::path::{Path, PathBuf};

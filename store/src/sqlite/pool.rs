@@ -24,6 +24,11 @@ impl Pool {
         }
     }
 
+    /// Whether a scope's database is open.
+    pub(crate) fn has(&self, scope: &Scope) -> bool {
+        self.open.iter().any(|database| database.scope == *scope)
+    }
+
     /// Takes a scope's database out of the pool, opening it when needed; `None` when there is none and none is to be
     /// made.
     pub(crate) fn take(&mut self, scope: &Scope, absent: Absent) -> Result<Option<Database>, StoreError> {

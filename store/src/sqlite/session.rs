@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use engine::model::{Mailbox, MailboxKey};
+use engine::model::{Mailbox, MailboxKey, UserSummary};
 use engine::name::{self, Scope};
 use engine::ticket::{Change, Reply, Request, Resting, Select, Session, StoreError};
 use protocol::{Guid, Record, Text};
@@ -14,6 +14,7 @@ use super::database::{Absent, Database};
 use super::error::Outcome;
 use super::mailbox::{in_user_order, is_unreadable};
 use super::pool::Pool;
+use super::still;
 use crate::staging::{Staged, Staging};
 use crate::{READ_BYTES_MAX, words};
 
@@ -82,6 +83,7 @@ impl Session for SqliteSession {
                 guids,
                 bytes_max,
             } => self.read_messages(&scope, &guids, bytes_max),
+            Request::Summary { user } => self.summary(user).map(Box::new).map(Reply::Summary),
             Request::BeginRead { scope } => self.begin_read(scope),
             Request::EndRead { scope } => self.end_read(&scope),
             Request::Reserve { mailboxes, guids, .. } => self.reserve(&mailboxes, guids).map(Reply::Missing),
@@ -165,9 +167,11 @@ impl SqliteSession {
         let mut users = Vec::new();
         for user in self.store.users(prefix)? {
             let inbox = name::inbox_of(&user);
-            let found = self.read(&Scope::User(user.clone()), |database| {
-                database.mailbox_by_name(&inbox)
-            });
+            let scope = Scope::User(user.clone());
+            let found = match self.read_still(&scope, |database| database.mailbox_by_name(&inbox)) {
+                Some(found) => Ok(Some(found)),
+                None => self.read(&scope, |database| database.mailbox_by_name(&inbox)),
+            };
             match found {
                 Ok(Some(Some(inbox))) if !inbox.is_placeholder() => users.push(user),
                 Ok(_) => {}
@@ -177,6 +181,27 @@ impl SqliteSession {
             }
         }
         Ok(users)
+    }
+
+    /// What `work` reads of a scope that this session has not open and nobody has changed of late; `None` sends its
+    /// caller the usual way.
+    fn read_still<T>(&self, scope: &Scope, work: impl FnOnce(&mut Database) -> Outcome<T>) -> Option<T> {
+        let is_open = self.reads.contains_key(scope)
+            || self.pool.has(scope)
+            || self
+                .write
+                .as_ref()
+                .is_some_and(|write| write.database.scope == *scope);
+        (!is_open).then(|| still::read(&self.store.dir, scope, work))?
+    }
+
+    fn summary(&mut self, user: Text) -> Result<UserSummary, StoreError> {
+        let scope = Scope::User(user);
+        if let Some(summary) = self.read_still(&scope, |database| database.summary()) {
+            return Ok(summary);
+        }
+        let found = self.read(&scope, |database| database.summary())?;
+        Ok(found.unwrap_or_default())
     }
 
     fn mailboxes(&mut self, select: Select) -> Result<Vec<Mailbox>, StoreError> {

@@ -8,9 +8,9 @@ use super::super::fail::Fail;
 use super::super::line;
 use super::super::session::Conn;
 use super::{quota, sieve};
-use crate::model::{Mailbox, UserMeta};
+use crate::model::{Mailbox, UserMeta, UserSummary};
 use crate::name::Scope;
-use crate::ticket::Select;
+use crate::ticket::{Select, StoreError};
 
 /// Mailboxes, then quota roots, then, when there is a real mailbox, seen states, subscriptions and scripts. A user
 /// who does not exist is an empty answer. [CS-GET-15]
@@ -19,21 +19,14 @@ pub(super) async fn user(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail
     if user.is_empty() {
         return Ok(());
     }
-    let scope = Scope::User(user.clone());
-    conn.begin_read(&scope).await?;
-    let outcome = user_within(conn, &user, &scope).await;
-    conn.end_read(&scope).await;
-    outcome
-}
-
-async fn user_within(conn: &mut Conn, user: &Text, scope: &Scope) -> Result<(), Fail> {
-    let mailboxes = conn.mailboxes(Select::User(user.clone())).await?;
-    let quotas = conn.quotas(scope).await?;
-    let is_user = mailboxes.iter().any(|mailbox| !mailbox.is_placeholder());
-    let meta = if is_user {
-        Some(conn.user_meta(user).await?)
-    } else {
-        None
+    let UserSummary {
+        mailboxes,
+        quotas,
+        meta,
+        ..
+    } = match conn.summary(&user).await {
+        Err(StoreError::NotFound { .. }) => return Ok(()),
+        summary => summary?,
     };
     for mailbox in mailboxes.iter().filter(|mailbox| conn.shows(mailbox)) {
         conn.port.room().await;
@@ -44,10 +37,10 @@ async fn user_within(conn: &mut Conn, user: &Text, scope: &Scope) -> Result<(), 
         conn.port
             .encode(|encoder| encoder.data(&Data::Quota(quota::of_limits(limits))));
     }
-    match meta {
-        Some(meta) => send_meta(conn, user, &meta, &mailboxes).await,
-        None => Ok(()),
+    if mailboxes.iter().any(|mailbox| !mailbox.is_placeholder()) {
+        return send_meta(conn, &user, &meta, &mailboxes).await;
     }
+    Ok(())
 }
 
 /// A user's seen states, subscriptions and scripts, with or without an INBOX. [CS-GET-19]
