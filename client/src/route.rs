@@ -49,6 +49,7 @@ impl Route {
             dry_run: args.dry_run,
             stage_to_archive: args.stage_to_archive,
             pipeline_bytes_max: PIPELINE_BYTES,
+            step_messages_max: settings.sync_batchsize,
             ..MasterConfig::new(Job::Tasks)
         };
         Route {
