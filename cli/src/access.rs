@@ -144,16 +144,7 @@ impl Access {
     ) -> Result<u64> {
         let mut offset = 0u64;
         loop {
-            let request = Request::ReadMessage {
-                scope: scope.clone(),
-                guid,
-                offset,
-                len_max: MESSAGE_PAGE_BYTES,
-            };
-            let (size, data) = match self.ask(request)? {
-                Reply::Bytes { size, data } => (size, data),
-                other => return Err(out_of_step(&other)),
-            };
+            let (size, data) = self.message_piece(scope, guid, offset)?;
             if data.is_empty() {
                 return Ok(offset);
             }
@@ -163,6 +154,26 @@ impl Access {
                 return Ok(offset);
             }
         }
+    }
+
+    /// The size of a message, and a piece of it from `offset`; an empty one at its end.
+    pub fn message_piece(&mut self, scope: &Scope, guid: Guid, offset: u64) -> Result<(u64, Bytes)> {
+        let request = Request::ReadMessage {
+            scope: scope.clone(),
+            guid,
+            offset,
+            len_max: MESSAGE_PAGE_BYTES,
+        };
+        match self.ask(request)? {
+            Reply::Bytes { size, data } => Ok((size, data)),
+            other => Err(out_of_step(&other)),
+        }
+    }
+
+    /// Writes within the open transaction, ahead of what its plan answers with.
+    pub fn write(&mut self, changes: Vec<Change>) -> Result<()> {
+        self.ask(Request::Write(changes))?;
+        Ok(())
     }
 
     /// Holds the present state for `work`, however long it takes.

@@ -82,10 +82,15 @@ pub enum Command {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a flattened list has no words of its own")]
     Change(ChangeCommand),
-    /// Compares users here and on a replica, record by record, by asking only; neither side is changed.
+    /// Compares mail here and on a replica, record by record, by asking only; neither side is changed.
+    ///
+    /// Without users everybody who has mail here is compared, and shared mailboxes with the server's annotations. The
+    /// protocol lists a replica's mailboxes by user only: a user, or a shared mailbox, that this side never had is not
+    /// seen unless the user is named.
     ///
     /// Prints a line a mailbox, then how they differ. Exit codes: 0 equal; 1 something differs; 66 a user is on neither side
-    /// or could not be compared; 75 no connection to the replica; 77 the login was refused; 78 wrong configuration.
+    /// or could not be compared; 75 no connection to the replica; 77 the login was refused; 78 wrong configuration, or
+    /// TLS cannot be had with it.
     Compare(CompareArgs),
     /// Checks everything stored: hashes every byte again, recomputes every CRC, follows every reference.
     Verify {
@@ -115,13 +120,19 @@ pub struct DemoArgs {
 #[derive(Args, Debug)]
 pub struct CompareArgs {
     /// Compares with the replica of this channel of the configuration; then no HOST is given.
-    #[arg(long, value_name = "NAME")]
+    #[arg(short = 'n', long, value_name = "NAME")]
     pub channel: Option<String>,
+    /// Everybody who has mail here, and shared mailboxes; the same as naming nobody.
+    #[arg(short = 'A', long)]
+    pub all: bool,
+    /// Shared mailboxes and the server's annotations, beside the users named.
+    #[arg(long)]
+    pub shared: bool,
     /// Prints JSON, all values exact.
     #[arg(long)]
     pub json: bool,
     /// The replica (HOST, HOST:PORT or /PATH of a Unix socket; IPv6 in brackets), then the users.
-    #[arg(value_name = "HOST USER", required = true, num_args = 1..)]
+    #[arg(value_name = "HOST USER", required_unless_present = "channel", num_args = 1..)]
     pub names: Vec<String>,
 }
 

@@ -1,4 +1,5 @@
-//! `mailtwin compare`: users here and on a replica, record by record; asks only, and changes neither side. [CS-SPLIT-60]
+//! `mailtwin compare`: mail here and on a replica, record by record; asks only, and changes neither side. [CS-SPLIT-60]
+//! [CS-SPLIT-62]
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -6,7 +7,8 @@ use std::path::Path;
 
 use engine::Master;
 use engine::master::{Compared, Difference, Differs, Ending, Findings, Job, MasterConfig, Progress};
-use net::client::Target;
+use engine::name::Scope;
+use net::client::{ConnectError, Target};
 use net::config::{Config, Service, Settings};
 use protocol::Text;
 use serde_json::{Value, json};
@@ -16,7 +18,7 @@ use crate::args::CompareArgs;
 use crate::failure::{Exit, Failure, Result};
 use crate::names;
 use crate::output;
-use crate::table::{Align, Table, screen_width};
+use crate::table::{self, Align, Table, screen_width};
 
 /// Differences kept for the output; the rest is counted.
 const DIFFERENCES_KEPT_MAX: usize = 100_000;
@@ -26,6 +28,10 @@ const SHOWN_MAX: usize = 10;
 /// What was found.
 #[derive(Default)]
 struct Found {
+    /// Users who were to be compared.
+    users: u64,
+    /// Whether shared mailboxes were.
+    shared: bool,
     compared: Vec<Compared>,
     differences: Vec<Difference>,
     omitted: u64,
@@ -60,12 +66,16 @@ pub fn run(config: &Path, args: &CompareArgs) -> Result<()> {
         .build()
         .map_err(|error| Failure::new(Exit::Io, format!("cannot start: {error}")))?;
     let mut found = Found::default();
+    if let Job::Compare(scopes) = &master.job {
+        found.shared = scopes.contains(&Scope::Shared);
+        found.users = scopes.len() as u64 - u64::from(found.shared);
+    }
     let session = Box::new(store.session());
     let observe = |master: &Master| found.take(master.take_findings());
     let never = std::future::pending();
     let mut progress = runtime
         .block_on(net::client::run(&target, master, session, never, observe))
-        .map_err(|error| Failure::new(Exit::Locked, error.to_string()))?;
+        .map_err(|error| no_connection(&error))?;
     found.take(progress.take_findings());
     found.omitted += progress.differences.lost;
     let ended = verdict(&progress);
@@ -76,7 +86,7 @@ pub fn run(config: &Path, args: &CompareArgs) -> Result<()> {
     }
     ended?;
     if progress.differences_total > 0 {
-        let text = format!("{} differences", progress.differences_total);
+        let text = table::count(progress.differences_total, "difference");
         return Err(Failure::new(Exit::Unequal, text));
     }
     Ok(())
@@ -111,16 +121,14 @@ fn prepare(path: &Path, args: &CompareArgs) -> Result<Prepared> {
             (peer, &args.names[1..])
         }
     };
-    if users.is_empty() {
-        return Err(Failure::new(
-            Exit::Usage,
-            "no user to compare; `mailtwin compare HOST USER...`, or --channel NAME in place of HOST",
-        ));
+    if args.all && (args.shared || !users.is_empty()) {
+        let text = "-A is everybody and all that is shared; name users or give -A, not both";
+        return Err(Failure::new(Exit::Usage, text));
     }
-    let users = users
+    let mut named = users
         .iter()
-        .map(|user| names::user(user))
-        .collect::<Result<Vec<_>>>()?;
+        .map(|user| Ok(Scope::User(names::user(user)?)))
+        .collect::<Result<Vec<Scope>>>()?;
     if !settings.store.is_dir() {
         let text = format!("there is no store in {}", settings.store.display());
         return Err(Failure::new(Exit::NoInput, text));
@@ -130,10 +138,16 @@ fn prepare(path: &Path, args: &CompareArgs) -> Result<Prepared> {
         ..Options::default()
     };
     let store = SqliteStore::open(&settings.store, options)?;
+    if named.is_empty() && !args.shared {
+        named = store.users()?.into_iter().map(Scope::User).collect();
+        named.push(Scope::Shared);
+    } else if args.shared {
+        named.push(Scope::Shared);
+    }
     let target = Target::from_settings(&settings, peer);
     let config = MasterConfig {
         compress: target.compress(settings.sync_compress),
-        ..MasterConfig::new(Job::Compare(users))
+        ..MasterConfig::new(Job::Compare(named))
     };
     Ok(Prepared {
         target,
@@ -142,7 +156,16 @@ fn prepare(path: &Path, args: &CompareArgs) -> Result<Prepared> {
     })
 }
 
-/// What the end of a run means for the operator.
+/// No connection: try again, unless TLS cannot be had with these files and keys.
+pub(crate) fn no_connection(error: &ConnectError) -> Failure {
+    let exit = match error {
+        ConnectError::Tls(_) => Exit::Config,
+        _ => Exit::Locked,
+    };
+    Failure::new(exit, error.to_string())
+}
+
+/// What the end of a run means for the operator. [CS-OPS-1]
 ///
 /// # Errors
 /// All but a run that did everything.
@@ -154,7 +177,7 @@ pub(crate) fn verdict(progress: &Progress) -> Result<()> {
             Exit::NoPermission,
             format!("login refused: {text}; check `sync_authname` and `sync_password`, and `admins` there"),
         ),
-        Some(Ending::TlsFailed(text)) => (Exit::NoPermission, format!("TLS: {text}")),
+        Some(Ending::TlsFailed(text)) => (Exit::Config, format!("TLS: {text}")),
         Some(Ending::Storage(text)) => (Exit::Io, format!("the store failed: {text}")),
         Some(Ending::ConnectionLost(text) | Ending::CompressionUnavailable(text)) => {
             (Exit::Locked, text.clone())
@@ -219,9 +242,10 @@ fn print(found: &Found, progress: &Progress) -> Result<()> {
         {
             writeln!(
                 out,
-                "equal: {} mailboxes with {messages} messages, record by record, and all else of {} users",
-                found.compared.len(),
-                progress.items_done
+                "equal: {}; {} with {}, record by record, and all that belongs to them",
+                whose(found),
+                table::count(found.compared.len() as u64, "mailbox"),
+                table::count(messages, "message"),
             )?;
         }
         Ok(())
@@ -243,12 +267,13 @@ fn print_differences(found: &Found, out: &mut dyn Write) -> io::Result<()> {
             continue;
         }
         let about = if difference.uniqueid.is_empty() {
-            format!(
-                "{}: {} {}",
-                difference.user,
-                difference.kind.word(),
-                names::printable(&difference.about.to_lossy())
-            )
+            let about = names::printable(&difference.about.to_lossy());
+            let whose = if difference.user.is_empty() {
+                String::new()
+            } else {
+                format!("{}: ", names::printable(&difference.user.to_lossy()))
+            };
+            format!("{whose}{} {about}", difference.kind.word())
         } else {
             shown(&difference.user, &difference.about)
         };
@@ -282,7 +307,33 @@ fn print_differences(found: &Found, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn shown(user: &Text, name: &Text) -> String {
-    format!("{user}/{}", names::shown(user, name))
+    if user.is_empty() {
+        return names::shown(user, name);
+    }
+    format!(
+        "{}/{}",
+        names::printable(&user.to_lossy()),
+        names::shown(user, name)
+    )
+}
+
+/// Whose mail was compared.
+fn whose(found: &Found) -> String {
+    let users = table::count(found.users, "user");
+    match (found.users, found.shared) {
+        (_, false) => users,
+        (0, true) => "what is shared".to_owned(),
+        (_, true) => format!("{users} and what is shared"),
+    }
+}
+
+/// A user for programs; `null` is nobody.
+fn user_json(user: &Text) -> Value {
+    if user.is_empty() {
+        Value::Null
+    } else {
+        user.to_string().into()
+    }
 }
 
 fn as_json(found: &Found, progress: &Progress) -> Value {
@@ -295,7 +346,8 @@ fn as_json(found: &Found, progress: &Progress) -> Value {
         .collect();
     json!({
         "equal": progress.differences_total == 0 && progress.ended == Some(Ending::Done),
-        "users": progress.items_done,
+        "users": found.users,
+        "shared": found.shared,
         "mailboxes": mailboxes,
         "differences_total": progress.differences_total,
         "differences": differences,
@@ -306,7 +358,7 @@ fn as_json(found: &Found, progress: &Progress) -> Value {
 
 fn compared_json(compared: &Compared) -> Value {
     json!({
-        "user": compared.user.to_string(),
+        "user": user_json(&compared.user),
         "mailbox": compared.mailbox.to_string(),
         "uniqueid": compared.uniqueid.to_string(),
         "equal": compared.is_equal(),
@@ -331,7 +383,7 @@ fn difference_json(difference: &Difference) -> Value {
         ),
     };
     let mut object = json!({
-        "user": difference.user.to_string(),
+        "user": user_json(&difference.user),
         "kind": difference.kind.word(),
         "about": difference.about.to_string(),
         "how": how,

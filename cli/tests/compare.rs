@@ -20,9 +20,12 @@ fn a_replica_that_is_not_there() {
 #[test]
 fn what_is_missing_is_named() {
     let place = Place::new();
-    let nobody = place.run(&["compare", "127.0.0.1:2005"]);
+    let nobody = place.run(&["compare"]);
     assert_eq!(nobody.code, 2);
-    assert!(nobody.err.contains("no user to compare"), "{}", nobody.err);
+    assert!(nobody.err.contains("HOST USER"), "{}", nobody.err);
+    let both = place.run(&["compare", "-A", "127.0.0.1:2005", "jane"]);
+    assert_eq!(both.code, 2);
+    assert!(both.err.contains("name users or give -A"), "{}", both.err);
     let no_store = place.run(&["compare", "127.0.0.1:2005", "jane"]);
     assert_eq!(no_store.code, 66);
     assert!(no_store.err.contains("there is no store"), "{}", no_store.err);

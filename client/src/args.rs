@@ -27,7 +27,7 @@ Exit status:
   74  the store or the log cannot be used
   75  no connection, or it was lost, or a signal stopped the run, or another daemon has the channel; try again
   77  the login was refused
-  78  the configuration cannot be used"
+  78  the configuration cannot be used, or TLS: the replica's certificate or ours is not accepted, or a file is of no use"
 )]
 pub struct Args {
     /// Configuration file, in imapd.conf syntax

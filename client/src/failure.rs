@@ -49,6 +49,8 @@ impl Failure {
             Failure::Usage(_) => USAGE,
             Failure::Config(_) | Failure::Setting(_) => CONFIG,
             Failure::NoStore(_) | Failure::Store(_) | Failure::System(_) => IO,
+            // The files and keys of TLS are no better the next time.
+            Failure::Connect(ConnectError::Tls(_)) => CONFIG,
             Failure::Connect(_) | Failure::Log(LogError::InUse { .. }) => TEMPORARY,
             Failure::Log(LogError::BadChannel { .. }) => USAGE,
             Failure::Log(_) => IO,
@@ -57,7 +59,7 @@ impl Failure {
     }
 }
 
-/// What to say of an ending beside the counts, and the exit status.
+/// What to say of an ending beside the counts, and the exit status. [CS-OPS-1]
 pub(crate) fn verdict(ending: &Ending) -> (Option<String>, u8) {
     match ending {
         Ending::Done => (None, 0),
@@ -68,7 +70,7 @@ pub(crate) fn verdict(ending: &Ending) -> (Option<String>, u8) {
             )),
             NO_PERMISSION,
         ),
-        Ending::TlsFailed(text) => (Some(format!("TLS: {text}")), NO_PERMISSION),
+        Ending::TlsFailed(text) => (Some(format!("TLS: {text}")), CONFIG),
         Ending::CompressionUnavailable(text) => (
             Some(format!(
                 "no compression: {text}; run without -z, or enable it on the replica"

@@ -1,14 +1,17 @@
-//! Several connections to the replica, each with tasks under way.
+//! Several connections to the replica, each with tasks under way. [CS-OPS-3]
 //!
 //! The pool opens connections, hands tasks to them and passes on what comes back; who decides what is to be done, and
 //! what becomes of a failure, is its owner. A task is in one place at a time.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use engine::Master;
 use engine::master::{Decision, Findings, Job, Progress, Task, TaskId, TaskResult, Work};
 use net::client::ConnectError;
+use net::traffic::Traffic;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
@@ -24,9 +27,6 @@ const WAIT_WORTH_A_TASK: Duration = Duration::from_millis(20);
 /// behind it already.
 const STALLED_AFTER: Duration = Duration::from_secs(2);
 
-/// Time between two looks at a connection's counters.
-const COUNT_EVERY: Duration = Duration::from_millis(250);
-
 /// Names a connection; none is used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) struct ConnectionId(u64);
@@ -39,8 +39,6 @@ pub(crate) enum Event {
     Result(ConnectionId, TaskResult),
     /// What people should know.
     Found(Found),
-    /// Counters since the last such event.
-    Counted(Counted),
     /// The connection is over.
     Ended(ConnectionId, Box<Result<Progress, ConnectError>>),
 }
@@ -53,11 +51,19 @@ pub(crate) struct Found {
     pub(crate) notices: Vec<String>,
 }
 
-/// Messages and their bytes, sent since the last count.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(crate) struct Counted {
-    pub(crate) messages: u64,
-    pub(crate) bytes: u64,
+/// What went over all connections, those that are over included.
+#[derive(Default, Debug)]
+pub(crate) struct Counters {
+    /// Bytes, as they went over the wire.
+    pub(crate) traffic: Arc<Traffic>,
+    messages: AtomicU64,
+}
+
+impl Counters {
+    /// Messages sent.
+    pub(crate) fn messages(&self) -> u64 {
+        self.messages.load(Ordering::Relaxed)
+    }
 }
 
 /// A task that is under way.
@@ -126,6 +132,7 @@ pub(crate) enum Place {
 /// The connections.
 pub(crate) struct Pool {
     connections: BTreeMap<ConnectionId, Connection>,
+    counters: Arc<Counters>,
     events: mpsc::UnboundedSender<Event>,
     next: u64,
 }
@@ -136,6 +143,7 @@ impl Pool {
         let (events, receiver) = mpsc::unbounded_channel();
         let pool = Pool {
             connections: BTreeMap::new(),
+            counters: Arc::default(),
             events,
             next: 0,
         };
@@ -148,7 +156,8 @@ impl Pool {
         self.next += 1;
         let (tasks, given) = mpsc::channel(WINDOW_MAX + 1);
         let (stop, stopped) = oneshot::channel();
-        let handle = tokio::spawn(converse(id, route.clone(), given, stopped, self.events.clone()));
+        let watch = Watch::new(id, self.events.clone(), Arc::clone(&self.counters));
+        let handle = tokio::spawn(converse(route.clone(), given, stopped, watch));
         let now = Instant::now();
         let connection = Connection {
             tasks: Some(tasks),
@@ -164,6 +173,11 @@ impl Pool {
         };
         self.connections.insert(id, connection);
         id
+    }
+
+    /// What went over all connections so far.
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Whether all are over.
@@ -305,15 +319,15 @@ impl Pool {
 
 /// One connection from its beginning to its end.
 async fn converse(
-    id: ConnectionId,
     route: Route,
     tasks: mpsc::Receiver<Task>,
     stopped: oneshot::Receiver<()>,
-    events: mpsc::UnboundedSender<Event>,
+    mut watch: Watch,
 ) {
+    let (id, events) = (watch.id, watch.events.clone());
     let (results, mut landed) = mpsc::unbounded_channel();
-    let mut watch = Watch::new(id, events.clone());
-    let target = route.target();
+    let mut target = route.target();
+    target.traffic = Arc::clone(&watch.counters.traffic);
     let session = Box::new(route.store.session());
     let stop = async move {
         if stopped.await.is_err() {
@@ -356,19 +370,20 @@ async fn converse(
 struct Watch {
     id: ConnectionId,
     events: mpsc::UnboundedSender<Event>,
+    counters: Arc<Counters>,
     ready: bool,
-    counted: Counted,
-    counted_at: Instant,
+    /// Messages that are among the counters already.
+    messages: u64,
 }
 
 impl Watch {
-    fn new(id: ConnectionId, events: mpsc::UnboundedSender<Event>) -> Self {
+    fn new(id: ConnectionId, events: mpsc::UnboundedSender<Event>, counters: Arc<Counters>) -> Self {
         Watch {
             id,
             events,
+            counters,
             ready: false,
-            counted: Counted::default(),
-            counted_at: Instant::now(),
+            messages: 0,
         }
     }
 
@@ -378,10 +393,7 @@ impl Watch {
             self.tell(Event::Ready(self.id));
         }
         self.found(master.take_findings(), master.take_notices());
-        if self.counted_at.elapsed() >= COUNT_EVERY {
-            self.counted_at = Instant::now();
-            self.count(&master.progress());
-        }
+        self.count(&master.progress());
     }
 
     /// What is left when it is over.
@@ -399,18 +411,9 @@ impl Watch {
     }
 
     fn count(&mut self, progress: &Progress) {
-        let now = Counted {
-            messages: progress.messages_sent,
-            bytes: progress.message_bytes_sent,
-        };
-        let more = Counted {
-            messages: now.messages - self.counted.messages,
-            bytes: now.bytes - self.counted.bytes,
-        };
-        if more != Counted::default() {
-            self.counted = now;
-            self.tell(Event::Counted(more));
-        }
+        let more = progress.messages_sent.saturating_sub(self.messages);
+        self.messages += more;
+        self.counters.messages.fetch_add(more, Ordering::Relaxed);
     }
 
     fn tell(&self, event: Event) {

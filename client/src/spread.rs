@@ -17,7 +17,7 @@ use crate::pool::{ConnectionId, Event, Place, Pool};
 use crate::report::Report;
 use crate::route::Route;
 
-/// Why a user is left out. [CS-EXC-28]
+/// Why a user is left out. [CS-OPS-2]
 const SKIPPED: &str = "is locked: a file `skipuser-USER` in the channel's folder says so";
 
 /// A run over several connections.
@@ -207,7 +207,6 @@ impl State {
                 printer.print(&found.findings);
                 self.total.notices.extend(found.notices);
             }
-            Event::Counted(_) => {}
             Event::Ended(id, outcome) => self.ended(id, *outcome, pool),
         }
     }

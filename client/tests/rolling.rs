@@ -110,7 +110,7 @@ fn what_is_not_done_stays_in_the_log_for_the_next_one() {
 /// One entry that the replica refuses, and lines that mean nothing, keep no other entry from being done. [CS-LOG-22]
 #[test]
 fn bad_entries_do_not_stop_the_others() {
-    let replica = Replica::with_partitions("partition-default: /nowhere\ndefaultpartition: default\n");
+    let replica = Replica::with("partition-default: /nowhere\ndefaultpartition: default\n");
     let mut master = Master::of(&replica);
     master.deliver_on("poison", "for a partition that is not there", "elsewhere");
     let daemon = master.daemon(&[]);
@@ -145,7 +145,7 @@ fn bad_entries_do_not_stop_the_others() {
 
 #[test]
 fn once_says_whether_all_went_through() {
-    let replica = Replica::with_partitions("partition-default: /nowhere\ndefaultpartition: default\n");
+    let replica = Replica::with("partition-default: /nowhere\ndefaultpartition: default\n");
     let mut master = Master::of(&replica);
     master.deliver("jane", "one");
     master.log(&["jane"]);

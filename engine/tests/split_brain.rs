@@ -590,7 +590,7 @@ fn a_dry_run_says_what_the_run_does_and_does_nothing() {
 
 fn compare(master: &Mail, replica: &Mail) -> pair::Outcome {
     let outcome = pair::sync(
-        Job::Compare(vec![Text::from("jane")]),
+        Job::Compare(vec![Scope::User(Text::from("jane"))]),
         &master.store,
         &replica.store,
     );

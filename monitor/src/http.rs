@@ -1,4 +1,4 @@
-//! A small read-only web server for `/metrics`, `/status.json` and the page `/`.
+//! A small read-only web server for `/metrics`, `/status.json` and the page `/`. [CS-OPS-7]
 
 use std::convert::Infallible;
 use std::io;
@@ -20,14 +20,27 @@ use crate::page;
 use crate::serving::ServerStatus;
 use crate::view::ChannelView;
 
-/// Connections served at a time; others wait.
-const CONNECTIONS_MAX: usize = 32;
+/// What visitors may take. A connection serves one request, so that nobody keeps a place by asking slowly.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Limits {
+    /// Connections served at a time; others wait.
+    pub connections_max: usize,
+    /// How long a request's head may take.
+    pub head_timeout: Duration,
+    /// How long a connection may last, whoever is slow.
+    pub connection_timeout: Duration,
+}
 
-/// How long a request's head may take.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a connection may last.
-const CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+impl Default for Limits {
+    /// 32 connections, 5 seconds, 20 seconds.
+    fn default() -> Self {
+        Limits {
+            connections_max: 32,
+            head_timeout: Duration::from_secs(5),
+            connection_timeout: Duration::from_secs(20),
+        }
+    }
+}
 
 /// Largest head of a request, bytes.
 const HEAD_BYTES_MAX: usize = 16 << 10;
@@ -55,7 +68,15 @@ pub trait Source: Send + Sync + 'static {
 /// # Errors
 /// None at present; connections that fail are dropped.
 pub async fn serve(listener: TcpListener, source: Arc<dyn Source>) -> io::Result<()> {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    serve_within(Limits::default(), listener, source).await
+}
+
+/// The same with these limits.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_within(limits: Limits, listener: TcpListener, source: Arc<dyn Source>) -> io::Result<()> {
+    let room = Arc::new(Semaphore::new(limits.connections_max));
     let page = Arc::new(page::Page::new());
     loop {
         let Ok(permit) = Arc::clone(&room).acquire_owned().await else {
@@ -77,11 +98,12 @@ pub async fn serve(listener: TcpListener, source: Arc<dyn Source>) -> io::Result
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIMEOUT)
+                .header_read_timeout(limits.head_timeout)
+                .keep_alive(false)
                 .max_buf_size(HEAD_BYTES_MAX)
                 .serve_connection(TokioIo::new(stream), service);
             // Whatever a browser does wrong concerns nobody else.
-            let _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection).await;
+            let _ = tokio::time::timeout(limits.connection_timeout, connection).await;
             drop(permit);
         });
     }

@@ -18,7 +18,13 @@ pub enum ChangeCommand {
     Expunge(ExpungeArgs),
     /// Creates mailboxes; a user's first one is the INBOX (user/jane).
     Create(CreateArgs),
-    /// Renames a mailbox with all below it; UIDs, UIDVALIDITY and identity stay. Not across users, and no INBOX.
+    /// Renames a mailbox with all below it, or a user with everything.
+    ///
+    /// UIDs, UIDVALIDITY and the identity of a mailbox stay. It stays with its user, and an INBOX goes with its user only.
+    ///
+    /// With --user, mailboxes, seen states, subscriptions, scripts, quotas and rights of OLD become NEW's; UIDs and
+    /// UIDVALIDITY stay. Replicas are told that NEW came to be and OLD is gone, and get the mail anew. What is below DELETED
+    /// stays where it is. Logins, and mail that others send to OLD, are not mailtwin's to rename.
     Rename(RenameArgs),
     /// Deletes a mailbox, or a user with everything.
     ///
@@ -104,6 +110,9 @@ pub struct CreateArgs {
 /// Arguments of `rename`.
 #[derive(Args, Debug)]
 pub struct RenameArgs {
+    /// FROM and TO are user ids, and the whole user is renamed.
+    #[arg(long)]
+    pub user: bool,
     /// Its name.
     pub from: String,
     /// Its new name.

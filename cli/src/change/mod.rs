@@ -7,6 +7,7 @@ mod expire;
 mod flags;
 mod mailbox;
 mod quota;
+mod rename_user;
 mod sieve;
 mod subscribe;
 mod uids;
@@ -43,6 +44,7 @@ pub fn run(config: &Path, command: &ChangeCommand) -> Result<()> {
         ChangeCommand::Flag(args) => flags::run(access, args),
         ChangeCommand::Expunge(args) => flags::expunge(access, args),
         ChangeCommand::Create(args) => mailbox::create(access, args, &opened.partition),
+        ChangeCommand::Rename(args) if args.user => rename_user::run(access, &args.from, &args.to),
         ChangeCommand::Rename(args) => mailbox::rename(access, args),
         ChangeCommand::Delete(args) => mailbox::delete(access, args),
         ChangeCommand::Subscribe(args) => subscribe::run(access, args, true),

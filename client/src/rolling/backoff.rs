@@ -1,4 +1,4 @@
-//! When to try to connect again. [CS-LOG-25]
+//! When to try to connect again. [CS-LOG-25] [CS-OPS-5] [CS-EXC-37]
 
 use std::time::Duration;
 

@@ -394,7 +394,6 @@ impl Daemon {
             }
             Event::Result(id, result) => self.landed(id, result),
             Event::Found(found) => self.found(&found),
-            Event::Counted(counted) => self.status.counted(counted),
             Event::Ended(id, outcome) => self.ended(id, *outcome),
         }
     }
@@ -480,11 +479,14 @@ impl Daemon {
             return;
         };
         let trouble = match outcome {
-            Err(error) => Some(Trouble::new(
-                "connect",
-                error.to_string(),
-                crate::failure::TEMPORARY,
-            )),
+            Err(error) => {
+                let code = match error {
+                    ConnectError::Tls(_) => "tls",
+                    _ => "connect",
+                };
+                let text = error.to_string();
+                Some(Trouble::new(code, text, Failure::Connect(error).exit_code()))
+            }
             Ok(progress) => trouble(progress.ended, connection.flights.is_empty()),
         };
         self.take_back(&connection, trouble.is_some());
@@ -496,7 +498,10 @@ impl Daemon {
             return;
         }
         self.status.failed(now_ms(), trouble.code, &trouble.text);
-        if self.options.connect_once && !connection.ready {
+        // What never worked and cannot is for whoever starts the daemon; what worked before may be put right there while
+        // it waits, as a renewed certificate. [CS-OPS-1]
+        let hopeless = trouble.code == "tls" && !self.connected_before;
+        if (self.options.connect_once || hopeless) && !connection.ready {
             self.leave(Duration::ZERO, Err(Failure::Ended(trouble.text, trouble.exit)));
             return;
         }
@@ -513,6 +518,7 @@ impl Daemon {
         let wait_s = pause.as_secs();
         match trouble.code {
             "login" => tracing::error!(channel, wait_s, reason, "login refused; trying again"),
+            "tls" => tracing::error!(channel, wait_s, reason, "no TLS; trying again"),
             _ if connection.ready => tracing::warn!(channel, wait_s, reason, "connection lost; trying again"),
             _ => tracing::warn!(channel, wait_s, reason, "no connection; trying again"),
         }

@@ -14,7 +14,7 @@ use monitor::status::{
 use monitor::view::ChannelView;
 use tokio::net::TcpListener;
 
-use crate::pool::{Counted, Pool};
+use crate::pool::Pool;
 
 /// The status of one channel, shared with those who serve it.
 pub(crate) struct Status {
@@ -52,13 +52,6 @@ impl Status {
         self.lock().totals.reconnects += 1;
     }
 
-    /// Messages were sent.
-    pub(crate) fn counted(&self, counted: Counted) {
-        let totals = &mut self.lock().totals;
-        totals.messages += counted.messages;
-        totals.bytes_sent += counted.bytes;
-    }
-
     /// The replica is another one now.
     pub(crate) fn set_replica(&self, replica: String) {
         self.lock().replica = replica;
@@ -69,6 +62,10 @@ impl Status {
         let mut status = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         status.state = state;
         status.workers = workers(pool, wanted);
+        let counters = pool.counters();
+        status.totals.messages = counters.messages();
+        status.totals.bytes_sent = counters.traffic.sent();
+        status.totals.bytes_received = counters.traffic.received();
         let counts = queue.state();
         status.queue = status::Queue {
             queued: counts.queued as u64,

@@ -1,4 +1,4 @@
-//! Work that was under way each time a connection was lost: it may be what the replica dies of. [CS-LOG-22]
+//! Work that was under way each time a connection was lost: it may be what the replica dies of. [CS-LOG-22] [CS-OPS-4]
 //!
 //! A lost connection is no entry's fault, as a rule, and its tasks are given out again. What is under way at two such ends
 //! is done alone on its connection from then on; what ends a connection alone as well is called a failure, so that it

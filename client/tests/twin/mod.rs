@@ -18,6 +18,7 @@ use net::listener::Listener;
 use net::sasl::{Hash, Verifier, Verifiers, derive};
 use net::secret::Secret;
 use net::server::{NewSession, Server, ServerConfig};
+use net::tls::ServerTls;
 use protocol::synclog::Action;
 use protocol::{Flags, Guid, Text};
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,22 +49,23 @@ pub struct Replica {
     running: Option<(Runtime, oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
     /// Where it listens with TCP, while it runs.
     pub tcp: String,
-    partitions: &'static str,
+    /// Lines of its configuration.
+    lines: String,
 }
 
 impl Replica {
     /// A running one.
     pub fn start() -> Replica {
-        Replica::with_partitions("")
+        Replica::with("")
     }
 
-    /// A running one that knows these partitions only.
-    pub fn with_partitions(partitions: &'static str) -> Replica {
+    /// A running one with these lines in its configuration.
+    pub fn with(lines: &str) -> Replica {
         let mut replica = Replica {
             folder: tempfile::tempdir().expect("a folder"),
             running: None,
             tcp: String::new(),
-            partitions,
+            lines: lines.to_owned(),
         };
         replica.begin();
         replica
@@ -79,7 +81,7 @@ impl Replica {
         let dir = self.folder.path().display();
         let text = format!(
             "configdirectory: {dir}\nadmins: repl\nfailedloginpause: 0\nservername: replica\n{}",
-            self.partitions
+            self.lines
         );
         fs::write(&path, text).expect("a file");
         path
@@ -109,12 +111,9 @@ impl Replica {
                 .expect("binds");
             let shown = tcp.shown().to_owned();
             let sessions: NewSession = Arc::new(move || Box::new(store.session()));
-            let server = Server::new(
-                ServerConfig::from_settings(&settings),
-                vec![tcp, unix],
-                sessions,
-                Arc::new(One),
-            );
+            let mut config = ServerConfig::from_settings(&settings);
+            config.tls = ServerTls::new(&settings.tls).expect("sound files");
+            let server = Server::new(config, vec![tcp, unix], sessions, Arc::new(One));
             let task = tokio::spawn(async move {
                 server
                     .run(async {

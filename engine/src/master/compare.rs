@@ -22,7 +22,7 @@ use crate::ticket::{Select, StoreError};
 /// Something that is not the same on both sides.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
-    /// Whose: a user id.
+    /// Whose: a user id; empty for what belongs to nobody.
     pub user: Text,
     /// What kind of thing it is about.
     pub kind: Kind,
@@ -50,6 +50,8 @@ pub enum Kind {
     Script,
     /// A quota root.
     Quota,
+    /// An annotation of the server.
+    Annotation,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Kind::Seen => "seen",
             Kind::Script => "script",
             Kind::Quota => "quota",
+            Kind::Annotation => "annotation",
         }
     }
 }
@@ -79,7 +82,7 @@ pub enum Differs {
 /// What was compared of a mailbox that both sides have, equal or not.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Compared {
-    /// Whose: a user id.
+    /// Whose: a user id; empty for a mailbox of nobody.
     pub user: Text,
     /// Internal name here.
     pub mailbox: Text,
@@ -107,14 +110,23 @@ impl Compared {
 }
 
 impl Run {
-    /// Compares these users, one after the other; one that cannot be compared is a failure, the rest goes on.
-    pub(super) async fn compare_users(&mut self, users: Vec<Text>) -> Result<(), Ending> {
-        self.count(|progress| progress.items_total = users.len() as u64);
-        for user in users {
+    /// Compares these, one after the other; one that cannot be compared is a failure, the rest goes on.
+    pub(super) async fn compare_scopes(&mut self, scopes: Vec<Scope>) -> Result<(), Ending> {
+        self.count(|progress| progress.items_total = scopes.len() as u64);
+        for scope in scopes {
             self.check_stop()?;
-            self.start(user.to_string());
-            let result = self.compare_user(&user).await;
-            self.finish(user.to_string(), result)?;
+            let (label, result) = match scope {
+                Scope::User(user) => {
+                    self.start(user.to_string());
+                    (user.to_string(), self.compare_user(&user).await)
+                }
+                Scope::Shared => {
+                    let label = "shared mailboxes".to_owned();
+                    self.start(label.clone());
+                    (label, self.compare_shared().await)
+                }
+            };
+            self.finish(label, result)?;
         }
         Ok(())
     }
@@ -161,7 +173,7 @@ impl Run {
         self.compare_meta(user, scope, theirs).await
     }
 
-    async fn compare_mailboxes(
+    pub(super) async fn compare_mailboxes(
         &mut self,
         user: &Text,
         locals: Vec<Mailbox>,
@@ -322,7 +334,7 @@ impl Run {
         }
     }
 
-    fn differs(&self, user: &Text, kind: Kind, about: &Text, how: Option<Differs>) {
+    pub(super) fn differs(&self, user: &Text, kind: Kind, about: &Text, how: Option<Differs>) {
         let Some(how) = how else { return };
         self.tell_difference(Difference {
             user: user.clone(),

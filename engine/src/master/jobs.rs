@@ -94,7 +94,7 @@ impl Run {
                 .map(|(scope, names)| Item::Group(scope, names))
                 .collect(),
             Job::Meta(users) => users.into_iter().map(Item::Meta).collect(),
-            Job::Compare(users) => return self.compare_users(users).await,
+            Job::Compare(scopes) => return self.compare_scopes(scopes).await,
             Job::Tasks => return self.do_tasks().await,
             Job::AllUsers { prefix } => {
                 let with_shared = prefix.is_empty();

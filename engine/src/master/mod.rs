@@ -5,6 +5,7 @@ mod ask;
 mod blame;
 mod compare;
 mod compare_fields;
+mod compare_shared;
 mod connect;
 mod crew;
 mod decision;
@@ -54,6 +55,7 @@ use protocol::encode::LiteralStyle;
 use protocol::limits::Limits;
 
 use crate::flow::{Decoder, Input, Machine, Now, Output};
+use crate::name::Scope;
 
 /// What a run has to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -69,8 +71,8 @@ pub enum Job {
     },
     /// Seen states, subscriptions and scripts of these users (`-s`). [CS-MASTER-54]
     Meta(Vec<Text>),
-    /// Nothing is changed: these users as they are here and there, compared in full. [CS-SPLIT-60]
-    Compare(Vec<Text>),
+    /// Nothing is changed: these as they are here and there, compared in full. [CS-SPLIT-60] [CS-SPLIT-62]
+    Compare(Vec<Scope>),
     /// What [`Master::give`] gives, until [`Master::retire`].
     Tasks,
 }
