@@ -29,9 +29,16 @@ struct Arguments {
     /// Users, of one mailbox each, of the population without changes.
     #[arg(long, default_value_t = 1_000)]
     idle_users: usize,
-    /// Fail unless mailtwin is this many times faster in every timed run.
+    /// Fail unless mailtwin is this many times faster in every run whose Cyrus side waits for each mailbox or user: those
+    /// with a change in each, and the one of users without any.
     #[arg(long)]
     at_least: Option<f64>,
+    /// Only mailtwin's side, for whoever works on it.
+    #[arg(long, conflicts_with = "at_least")]
+    own: bool,
+    /// Print JSON instead of the table.
+    #[arg(long)]
+    json: bool,
 }
 
 const LIMIT: Duration = Duration::from_secs(7_200);
@@ -45,9 +52,26 @@ struct Population {
 }
 
 /// One timed run.
+#[derive(Clone, Copy)]
 struct Timed {
     seconds: f64,
     traffic: Traffic,
+}
+
+/// The same run on both sides.
+struct Row {
+    population: String,
+    what: &'static str,
+    theirs: Option<Timed>,
+    ours: Timed,
+    /// Whether Cyrus waits for something in each mailbox or user, so that the ratio says something.
+    counts: bool,
+}
+
+impl Row {
+    fn ratio(&self) -> Option<f64> {
+        self.theirs.map(|theirs| theirs.seconds / self.ours.seconds)
+    }
 }
 
 fn main() -> Result<()> {
@@ -73,39 +97,17 @@ fn main() -> Result<()> {
             changes: false,
         },
     ];
-    let delay = Duration::from_millis(arguments.delay);
-    println!(
-        "{} ms each way; seconds / bytes up / bytes down / turns\n",
-        arguments.delay
-    );
-    println!(
-        "{:<32} {:<14} {:>32} {:>32} {:>8}",
-        "", "", "Cyrus", "mailtwin", "ratio"
-    );
-    let mut worst = f64::INFINITY;
+    let mut rows = Vec::new();
     for population in &populations {
-        let count = population.users.len() * (population.folders + 1);
-        eprintln!("{count} {}: Cyrus ...", population.name);
-        let theirs = cyrus(population, delay)?;
-        eprintln!("{count} {}: mailtwin ...", population.name);
-        let ours = own(population, delay)?;
-        for ((what, theirs), (_, ours)) in theirs.iter().zip(&ours) {
-            let ratio = theirs.seconds / ours.seconds;
-            worst = worst.min(ratio);
-            let cell = |t: &Timed| {
-                format!(
-                    "{:.2}/{}/{}/{}",
-                    t.seconds, t.traffic.up, t.traffic.down, t.traffic.turns
-                )
-            };
-            let name = format!("{count} {}", population.name);
-            println!(
-                "{name:<32} {what:<14} {:>32} {:>32} {ratio:>7.1}x",
-                cell(theirs),
-                cell(ours)
-            );
-        }
+        rows.extend(compare(population, &arguments)?);
     }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&json(&rows, &arguments))?);
+    } else {
+        print_table(&rows, arguments.delay);
+    }
+    let counting = rows.iter().filter(|row| row.counts).filter_map(Row::ratio);
+    let worst = counting.fold(f64::INFINITY, f64::min);
     if let Some(least) = arguments.at_least {
         ensure!(
             worst >= least,
@@ -114,6 +116,79 @@ fn main() -> Result<()> {
     }
     Ok(())
 }
+
+fn compare(population: &Population, arguments: &Arguments) -> Result<Vec<Row>> {
+    let delay = Duration::from_millis(arguments.delay);
+    let count = population.users.len() * (population.folders + 1);
+    let name = format!("{count} {}", population.name);
+    let mut theirs = Vec::new();
+    if !arguments.own {
+        eprintln!("{name}: Cyrus ...");
+        theirs = cyrus(population, delay)?;
+    }
+    eprintln!("{name}: mailtwin ...");
+    let ours = own(population, delay)?;
+    let rows = ours.into_iter().enumerate().map(|(at, (what, ours))| Row {
+        population: name.clone(),
+        what,
+        theirs: theirs.get(at).map(|(_, timed)| *timed),
+        ours,
+        counts: what == CHANGED || !population.changes,
+    });
+    Ok(rows.collect())
+}
+
+fn print_table(rows: &[Row], delay: u64) {
+    println!("{delay} ms each way; seconds / bytes up / bytes down / turns\n");
+    println!(
+        "{:<32} {:<14} {:>32} {:>32} {:>8}",
+        "", "", "Cyrus", "mailtwin", "ratio"
+    );
+    let cell = |t: &Timed| {
+        format!(
+            "{:.2}/{}/{}/{}",
+            t.seconds, t.traffic.up, t.traffic.down, t.traffic.turns
+        )
+    };
+    for row in rows {
+        println!(
+            "{:<32} {:<14} {:>32} {:>32} {:>8}",
+            row.population,
+            row.what,
+            row.theirs.as_ref().map_or_else(|| "-".to_owned(), cell),
+            cell(&row.ours),
+            row.ratio()
+                .map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.1}x"))
+        );
+    }
+}
+
+fn json(rows: &[Row], arguments: &Arguments) -> serde_json::Value {
+    let side = |t: &Timed| {
+        serde_json::json!({
+            "seconds": t.seconds,
+            "bytes_up": t.traffic.up,
+            "bytes_down": t.traffic.down,
+            "turns": t.traffic.turns,
+        })
+    };
+    let runs: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            serde_json::json!({
+                "population": row.population,
+                "run": row.what,
+                "cyrus": row.theirs.as_ref().map(side),
+                "mailtwin": side(&row.ours),
+                "ratio": row.ratio(),
+                "counts": row.counts,
+            })
+        })
+        .collect();
+    serde_json::json!({ "delay_ms": arguments.delay, "runs": runs })
+}
+
+const CHANGED: &str = "one new each";
 
 type Runs = Vec<(&'static str, Timed)>;
 
@@ -130,7 +205,7 @@ fn time(
     let mut runs = Vec::new();
     if population.changes {
         change()?;
-        runs.push(("one new each", timed(&proxy, client(proxy.address())?)?));
+        runs.push((CHANGED, timed(&proxy, client(proxy.address())?)?));
     }
     runs.push(("nothing to do", timed(&proxy, client(proxy.address())?)?));
     Ok(runs)

@@ -60,7 +60,8 @@ pub struct Settings {
     pub sync_password: Option<Secret>,
     /// `sync_try_imap`, by channel (Cyrus takes only `0` and `1` there): yes. mailtwin always speaks csync.
     pub sync_try_imap: bool,
-    /// `sync_batchsize`: messages after which Cyrus would send part of a mailbox; 8,192. mailtwin streams whole ones.
+    /// `sync_batchsize`: new messages of one mailbox that become durable together at most, where the replica takes parts
+    /// of a mailbox, as mailtwin does; 8,192, 0 for no limit. [CS-MASTER-57]
     pub sync_batchsize: usize,
     /// `sync_cache_db_path`, by channel: Cyrus's cache of the replica's state, which mailtwin does not need.
     pub sync_cache_db_path: Option<PathBuf>,
