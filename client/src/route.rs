@@ -50,7 +50,6 @@ impl Route {
             stage_to_archive: args.stage_to_archive,
             pipeline_bytes_max: PIPELINE_BYTES,
             step_messages_max: settings.sync_batchsize,
-            step_messages_max: settings.sync_batchsize,
             ..MasterConfig::new(Job::Tasks)
         };
         Route {
