@@ -208,6 +208,13 @@ impl Chain {
     }
 }
 
+/// A folder that the user cyrus may write to.
+pub fn open_folder(prefix: &str) -> Outcome<tempfile::TempDir> {
+    let folder = tempfile::Builder::new().prefix(prefix).tempdir()?;
+    std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o777))?;
+    Ok(folder)
+}
+
 /// Names that the administrator of a Cyrus sees.
 pub fn names(cyrus: &Cyrus, pattern: &str) -> Outcome<Vec<String>> {
     let answer = cyrus.imap(ADMIN)?.simple(&format!("LIST \"\" \"{pattern}\""))?;

@@ -1,10 +1,9 @@
 //! Messages, their flags, and shared mailboxes.
 
-use crate::chain::{Chain, Outcome, append, flags};
+use crate::chain::{Chain, Outcome, append, flags, open_folder};
 use conformance::compare::{self, Scope};
 use conformance::cyrus::{ADMIN, Setup};
 use conformance::population::{DATE, mail};
-use std::os::unix::fs::PermissionsExt;
 
 /// Keywords of a mailbox as PERMANENTFLAGS tells them.
 fn keywords(imap: &mut conformance::imap::Imap, mailbox: &str) -> Outcome<Vec<String>> {
@@ -119,10 +118,7 @@ fn an_empty_mailbox_whose_replica_was_used() -> Outcome {
 /// Shared mailboxes roll as well, with rights of a group; and the annotations of either Cyrus may lie anywhere.
 #[test]
 fn shared_mailboxes_roll() -> Outcome {
-    let elsewhere = tempfile::Builder::new()
-        .prefix("mailtwin-annotations-")
-        .tempdir()?;
-    std::fs::set_permissions(elsewhere.path(), std::fs::Permissions::from_mode(0o777))?;
+    let elsewhere = open_folder("mailtwin-annotations-")?;
     let path = elsewhere.path().display().to_string();
     let change = |setup: Setup| {
         let name = setup.name.clone();

@@ -1,7 +1,8 @@
 //! Users who are lost at a replica, or whose names others had.
 
-use crate::chain::{Chain, Outcome, append, names};
-use conformance::cyrus::ADMIN;
+use crate::chain::{Chain, Outcome, append, names, open_folder};
+use conformance::cyrus::{ADMIN, Setup};
+use std::path::PathBuf;
 
 /// Both replicas lose a user behind their masters' backs; whatever is said about the user next repairs it.
 #[test]
@@ -134,4 +135,73 @@ fn a_former_name_that_was_anothers() -> Outcome {
     assert_eq!(crate::chain::flags(&mut victim, "INBOX")?.len(), 2);
     assert_eq!(crate::chain::flags(&mut victim, "INBOX/Own")?.len(), 1);
     chain.equal(&["mover"])
+}
+
+/// The stock client may keep a cache of what the replica confirmed, and rolls by it. Our replica lost users that the
+/// cache knows, and refuses what does not fit, which makes the client ask again.
+#[test]
+fn a_stock_client_that_believes_its_cache() -> Outcome {
+    let users = ["ann", "ben", "cleo"];
+    let Some((chain, _folder, cache)) = with_cache("believes_its_cache", &users)? else {
+        return Ok(());
+    };
+    for user in users {
+        let mut imap = chain.create(user, &["sub"])?;
+        append(&mut imap, "INBOX/sub", &[1, 2])?;
+    }
+    chain.roll()?;
+    chain.equal(&users)?;
+    assert!(cache.exists());
+    for user in users {
+        chain.lose(user)?;
+    }
+    chain.forget_logs()?;
+    // A run by name does not read it; nor does a whole user of the log; a mailbox that is refused becomes its user.
+    chain.carry(&["-u", "ann"])?;
+    chain.roll_lines("USER ben\n")?;
+    chain.hand.imap("cleo")?.create("INBOX/new")?;
+    chain.roll_lines("MAILBOX user.cleo.new\n")?;
+    chain.equal(&users)
+}
+
+/// Its cache misses two renames of a user, as after a restore of an old one: it may fail once, and then goes on.
+#[test]
+fn a_stock_client_with_an_old_cache() -> Outcome {
+    let Some((chain, folder, cache)) = with_cache("old_cache", &["ann", "dest", "third"])? else {
+        return Ok(());
+    };
+    append(&mut chain.create("ann", &["sub"])?, "INBOX/sub", &[1])?;
+    chain.roll()?;
+    let aside = folder.path().join("aside");
+    std::fs::rename(&cache, &aside)?;
+    for (from, to) in [("user/ann", "user/dest"), ("user/dest", "user/third")] {
+        chain.hand.imap(ADMIN)?.rename(from, to)?;
+        chain.roll()?;
+    }
+    chain.equal(&["third"])?;
+    std::fs::rename(&aside, &cache)?;
+    let mut third = chain.hand.imap("third")?;
+    third.select("INBOX/sub")?;
+    third.simple("UID COPY 1:* INBOX")?;
+    append(&mut third, "INBOX/sub", &[2])?;
+    let log = chain.log().display().to_string();
+    let tried: Vec<bool> = (0..3)
+        .map(|_| Ok(chain.there(&["-R", "-f", &log])?.status.success()))
+        .collect::<Outcome<_>>()?;
+    assert!(tried.ends_with(&[true, true]), "{tried:?}");
+    chain.on(&["-1", "-R"])?.success("and on")?;
+    chain.equal(&["third"])
+}
+
+/// Both Cyrus servers keep such a cache; the folder it lies in, and the hand's.
+fn with_cache(test: &str, users: &[&str]) -> Outcome<Option<(Chain, tempfile::TempDir, PathBuf)>> {
+    let folder = open_folder("mailtwin-cache-")?;
+    let place = |name: &str| folder.path().join(format!("{name}.db"));
+    let change = |setup: Setup| {
+        let path = place(&setup.name).display().to_string();
+        setup.with("sync_cache_db_path", &path)
+    };
+    let chain = Chain::start(test, users, change)?;
+    let cache = place("cyrus-h");
+    Ok(chain.map(|chain| (chain, folder, cache)))
 }
