@@ -11,4 +11,5 @@ mod names;
 mod own;
 mod scripts;
 mod split;
+mod table;
 mod users;
