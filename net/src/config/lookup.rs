@@ -27,7 +27,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The name under which the key is set, the channel's form before the plain one.
-    fn set_as(&self, key: &str) -> Option<String> {
+    pub(super) fn set_as(&self, key: &str) -> Option<String> {
         let own = self
             .channel
             .map(|channel| channel_form(channel, key))

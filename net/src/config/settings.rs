@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::channel::{self, LogKeys};
 use super::lookup::{Lookup, count};
 use super::rolling::{RollingKeys, addresses};
-use super::tls::TlsKeys;
+use super::tls::{self, TlsKeys};
 use super::{Config, ConfigError, Service, ServiceKeys, Warning, parse_bool};
 use crate::address::{ListenAddress, PeerAddress};
 use crate::guests::GuestLimits;
@@ -139,6 +139,7 @@ impl Settings {
         let sync_port = port(lookup)?;
         let mut warnings = config.warnings().to_vec();
         warnings.extend(channel::warnings(config, channel));
+        warnings.extend(tls::warnings(lookup));
         let store = store(config)?;
         let config_directory = plain.path("configdirectory");
         Ok(Settings {

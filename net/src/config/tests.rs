@@ -384,3 +384,27 @@ fn keys_about_tls() {
     assert_eq!(keys.client.key, path("/ch-k"));
     assert_eq!(keys.name.as_deref(), Some("mx"));
 }
+
+/// An operator who names ciphers counts on them.
+#[test]
+fn what_has_no_effect_is_warned_of() {
+    let text = "tls_ciphers: HIGH\nfar_tls_ciphers: DEFAULT\ntls_cipher_list: DEFAULT\ntls_eccurve: auto\n";
+    let warned = |name| {
+        let settings = channel(text, name).expect("loads");
+        let texts: Vec<String> = settings
+            .warnings
+            .into_iter()
+            .map(|warning| warning.text)
+            .collect();
+        texts
+    };
+    let curve = "`tls_eccurve: auto` has no effect: X25519, P-256 and P-384 are offered; `tls_versions` can be narrowed";
+    assert_eq!(
+        warned(None),
+        [
+            "`tls_ciphers: HIGH` has no effect: no suite that is offered is weak; `tls_versions` can be narrowed",
+            curve
+        ]
+    );
+    assert_eq!(warned(Some("far")), [curve]);
+}

@@ -5,7 +5,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::lookup::Lookup;
-use super::{ConfigError, keys, parse_duration};
+use super::{ConfigError, Warning, keys, parse_duration};
+
+/// Keys that an operator may count on, and that rustls leaves nothing to choose in. `DEFAULT` counts on nothing.
+const WITHOUT_EFFECT: [(&str, &str); 3] = [
+    ("tls_ciphers", "no suite that is offered is weak"),
+    ("tls_cipher_list", "no suite that is offered is weak"),
+    ("tls_eccurve", "X25519, P-256 and P-384 are offered"),
+];
 
 /// Longest time that a TLS session may be taken up again.
 const SESSION_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -155,6 +162,18 @@ impl TlsKeys {
             key: own.key.or_else(|| self.client.key.clone()),
         }
     }
+}
+
+/// What is set in vain, as a channel sees it.
+pub(super) fn warnings(lookup: Lookup<'_>) -> Vec<Warning> {
+    let vain = WITHOUT_EFFECT.into_iter().filter_map(|(key, why)| {
+        let name = lookup.set_as(key)?;
+        let value = lookup.config.get(&name).filter(|value| *value != "DEFAULT")?;
+        let place = lookup.config.place(&name)?.clone();
+        let text = format!("`{name}: {value}` has no effect: {why}; `tls_versions` can be narrowed");
+        Some(Warning { place, text })
+    });
+    vain.collect()
 }
 
 fn file(text: Option<&str>) -> Option<PathBuf> {
