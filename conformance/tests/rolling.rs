@@ -13,7 +13,7 @@ fn run(test: &str, shape: Shape, faults: &[Fault]) -> Outcome {
     let report = rolling::run(&Plan {
         shape,
         time: Duration::ZERO,
-        fault: Duration::from_millis(500),
+        fault: Duration::from_millis(300),
         faults: faults.to_vec(),
         rate: 20,
         seed: rng::seed(1),
@@ -41,7 +41,7 @@ fn a_chain_of_three_and_back_into_cyrus() -> Outcome {
     run(
         "chain",
         Shape::Chain,
-        &[Fault::Stop, Fault::Kill, Fault::Cut, Fault::KillClient],
+        &[Fault::Kill, Fault::Cut, Fault::KillClient],
     )
 }
 
@@ -57,7 +57,7 @@ fn poison_lock_and_a_huge_message_hold_up_nobody() -> Outcome {
         return Ok(());
     }
     let report = rolling::poison(PoisonPlan {
-        time: Duration::from_secs(4),
+        time: Duration::from_secs(3),
         huge: 32 * 1024 * 1024,
         rate: 20,
         workers: 4,
@@ -81,12 +81,12 @@ fn what_is_queued_survives_kills_of_clients_servers_and_commands() -> Outcome {
         return Ok(());
     }
     let report = rolling::crash(CrashPlan {
-        kills: 10,
+        kills: 8,
         seed: rng::seed(1),
     })?;
     println!("{report:?}");
     assert!(
-        report.clients == 10 && report.changes.iter().all(|&count| count > 0),
+        report.clients == 8 && report.changes.iter().all(|&count| count > 0),
         "{report:?}"
     );
     Ok(())

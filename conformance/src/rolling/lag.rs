@@ -26,6 +26,8 @@ pub enum Phase {
     Calm,
     /// A fault was just over.
     After,
+    /// A fault was about to come: what is delivered now may still be on its way then.
+    Before,
     /// A fault at this hop.
     Fault {
         /// Which hop.

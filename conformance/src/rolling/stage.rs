@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long everything may take to catch up when the faults are over. Not a promise, only the end of patience.
 const SETTLE_LIMIT: Duration = Duration::from_secs(120);
+/// How long before a fault a message may be delivered and still meet it: Cyrus looks at its log once a second.
+const BEFORE: Duration = Duration::from_millis(1500);
 /// Users of the mesh whom the Cyrus feeds.
 const FED: &[&str] = &["ada", "ben", "cleo"];
 /// Users of the mesh whom an operator changes in the store of the west, in that of the east, and in both.
@@ -349,6 +351,8 @@ impl Stage {
                 std::thread::sleep(plan.fault / 2);
                 ledger.phase(Phase::Calm);
                 std::thread::sleep(plan.fault / 2);
+                ledger.phase(Phase::Before);
+                std::thread::sleep(BEFORE.min(plan.fault / 2));
                 self.check_rollers()?;
                 count += 1;
             }
@@ -491,6 +495,7 @@ impl Stage {
             let during = match phase {
                 Phase::Calm => (0, "calm"),
                 Phase::After => (1, "just after a fault"),
+                Phase::Before => (10, "just before a fault"),
                 Phase::Fault { hop, .. } if !self.hops[hop].way_of.contains(&index) => {
                     (9, "faults elsewhere")
                 }
