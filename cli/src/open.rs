@@ -8,7 +8,7 @@ use net::config::{Service, Settings};
 use protocol::Text;
 use store::sqlite::{Options, SqliteStore};
 
-use synclog::{LogConfig, LoggingSession, Writer};
+use synclog::{LoggingSession, Writer};
 
 use crate::access::Access;
 use crate::failure::{Exit, Failure, Result};
@@ -78,27 +78,11 @@ pub fn open(config: &Path, read_only: bool) -> Result<Opened> {
                 .clone()
                 .unwrap_or_else(|| PARTITION.to_owned()),
         ),
-        log: log_config(&settings)
-            .for_changes()
+        log: Writer::for_channels(&settings.sync_dir, &settings.log.written_by(true))
             .map_err(|error| Failure::new(Exit::Config, error.to_string()))?,
         admins: settings.admins,
         dir: settings.store,
     })
-}
-
-/// What the configuration says about logs, in the words of the crate that writes them.
-pub fn log_config(settings: &Settings) -> LogConfig {
-    let words = |channels: &[Option<String>]| {
-        let word = |channel: &Option<String>| channel.clone().unwrap_or_default();
-        channels.iter().map(word).collect()
-    };
-    LogConfig {
-        sync_dir: settings.sync_dir.clone(),
-        enabled: settings.log.enabled,
-        channels: words(&settings.log.channels),
-        chain: settings.log.chain,
-        unsuppressable: words(&settings.log.unsuppressable),
-    }
 }
 
 /// The time.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use protocol::Text;
 use protocol::synclog::{Action, Lines};
-use synclog::{Channel, ChannelName, LogConfig, LogError, Writer};
+use synclog::{Channel, ChannelName, LogError, Writer};
 
 fn mailbox(name: &str) -> Action {
     Action::Mailbox(Text::from(name))
@@ -66,40 +66,18 @@ fn names_that_would_lead_elsewhere_are_refused() {
 }
 
 #[test]
-fn which_channels_are_written() {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let config = |enabled, chain, channels: &[&str]| LogConfig {
-        sync_dir: "sync".into(),
-        enabled,
-        channels: words(channels),
-        chain,
-        unsuppressable: words(&["squatter"]),
-    };
-    let names = |writer: Option<Writer>| {
-        writer.map_or_else(Vec::new, |writer| {
-            writer
-                .channels()
-                .iter()
-                .map(ToString::to_string)
-                .collect::<Vec<_>>()
-        })
-    };
-    let all = config(true, false, &["far", "\"\"", "squatter", "far"]);
-    assert_eq!(
-        names(all.for_changes().expect("good")),
-        ["far", "\"\"", "squatter"]
-    );
-    assert_eq!(names(all.for_replica().expect("good")), ["squatter"]);
-    let chain = config(true, true, &[]);
-    assert_eq!(names(chain.for_replica().expect("good")), ["\"\""]);
-    assert!(config(true, false, &[]).for_replica().expect("good").is_none());
-    assert!(
-        config(false, true, &["far"])
-            .for_changes()
-            .expect("good")
-            .is_none()
-    );
-    assert!(config(true, true, &["../x"]).for_changes().is_err());
+fn channels_as_a_configuration_names_them() {
+    let place = tempfile::tempdir().expect("a folder");
+    let some = |name: &str| Some(name.to_owned());
+    let writer = Writer::for_channels(place.path(), &[some("far"), None]).expect("good names");
+    let writer = writer.expect("two channels");
+    let names: Vec<String> = writer.channels().iter().map(ToString::to_string).collect();
+    assert_eq!(names, ["far", "\"\""]);
+    assert!(Writer::for_channels(place.path(), &[]).expect("no names").is_none());
+    assert!(matches!(
+        Writer::for_channels(place.path(), &[some("../x")]),
+        Err(LogError::BadChannel { .. })
+    ));
 }
 
 #[test]
