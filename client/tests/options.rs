@@ -317,6 +317,10 @@ fn the_process_is_noted_where_it_is_said() {
         .spawn()
         .expect("starts");
     wait("the file", || process_of(&file) == Some(Pid::from_child(&child)));
+    // From here on signals are listened to.
+    wait("the first look", || {
+        master.path("sync/mailtwin-status.json").exists()
+    });
     rustix::process::kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
     assert_eq!(child.wait().expect("ends").code(), Some(0));
     assert!(!file.exists());
