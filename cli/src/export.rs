@@ -138,23 +138,30 @@ impl Export<'_> {
         folder.finish()
     }
 
-    /// The folder of a mailbox; two mailboxes never share one.
+    /// The folder of a mailbox; two mailboxes never share one. A name that gives no folder, or one that is taken, becomes a
+    /// hash, so that it keeps nothing else from being exported.
     fn folder(&mut self, user: &Text, mailbox: &Mailbox) -> Result<PathBuf> {
-        let taken = |folder: &String| self.folders.contains_key(folder);
-        let folder = names::to_folder(user, &mailbox.name)
-            .filter(|folder| !taken(folder))
-            .ok_or_else(|| {
+        let own = names::to_folder(user, &mailbox.name).filter(|folder| !self.folders.contains_key(folder));
+        let mut folder = own.unwrap_or_else(|| format!(".~{}", crate::hash::guid_of(&mailbox.name)));
+        while self.folders.contains_key(&folder) {
+            folder.push('~');
+        }
+        if folder.is_empty() {
+            self.folders.insert(folder, mailbox.name.clone());
+            return Ok(self.root.to_owned());
+        }
+        let path = self.root.join(&folder);
+        // Where capitals are not told apart, two names may be one folder.
+        fs::create_dir(&path).map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
                 let text = format!(
-                    "mailbox {} has no folder name of its own",
-                    names::printable(&mailbox.name.to_lossy())
+                    "{} is there already: this file system takes the names of two mailboxes for one; export to another",
+                    path.display()
                 );
                 Failure::new(Exit::CannotCreate, text)
-            })?;
-        let path = if folder.is_empty() {
-            self.root.to_owned()
-        } else {
-            self.root.join(&folder)
-        };
+            }
+            _ => Failure::file(&path, &error),
+        })?;
         self.folders.insert(folder, mailbox.name.clone());
         Ok(path)
     }

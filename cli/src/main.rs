@@ -8,7 +8,8 @@ fn main() -> ExitCode {
     match cli::run(&cli::args::Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("mailtwin: {failure}");
+            // Nobody listening on stderr changes nothing about the exit status.
+            let _ = cli::output::note(&failure.to_string());
             ExitCode::from(failure.exit as u8)
         }
     }

@@ -81,15 +81,16 @@ pub fn shown(user: &Text, name: &Text) -> String {
     }
 }
 
+/// Whether a character works on a terminal instead of being seen: controls, and changes of direction.
+pub fn is_risky(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Text with control characters made visible, for a terminal.
 pub fn printable(text: &str) -> String {
-    let risky = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars()
         .flat_map(|c| {
-            if risky(c) {
+            if is_risky(c) {
                 c.escape_unicode().collect()
             } else {
                 vec![c]

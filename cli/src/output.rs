@@ -6,11 +6,24 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure, Result};
+use crate::names;
 
-/// Writes to standard output; a reader that went away (`| head`) is no failure.
+/// Writes to standard output; a reader that went away (`| head`) is no failure. What could work on a terminal is made
+/// visible, for names come from other machines. [CS-NAME-9]
 pub fn to_stdout(work: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<()> {
-    let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    let mut out = Tame(io::BufWriter::with_capacity(1 << 16, io::stdout().lock()));
     match work(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("standard output: {error}")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes what was stored to standard output, byte for byte: a script, for whoever asked for just that.
+pub fn stored_to_stdout(bytes: &[u8]) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Io, format!("standard output: {error}")))
         }
@@ -28,8 +41,39 @@ pub fn print_json(value: &impl Serialize) -> Result<()> {
 
 /// Tells the operator something; nothing depends on its being read.
 pub fn note(text: &str) -> Result<()> {
-    let _ = writeln!(io::stderr(), "mailtwin: {text}");
+    let _ = writeln!(Tame(io::stderr().lock()), "mailtwin: {text}");
     Ok(())
+}
+
+/// Passes text on with control characters, line ends and tabs excepted, as JSON writes them (`\\u001b`).
+struct Tame<W>(W);
+
+impl<W: Write> Write for Tame<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) if text.contains(is_risky) => {
+                let mut tame = String::with_capacity(text.len() + 16);
+                for c in text.chars() {
+                    if is_risky(c) {
+                        tame.push_str(&format!("\\u{:04x}", u32::from(c)));
+                    } else {
+                        tame.push(c);
+                    }
+                }
+                self.0.write_all(tame.as_bytes())?;
+            }
+            _ => self.0.write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+fn is_risky(c: char) -> bool {
+    !matches!(c, '\n' | '\t') && names::is_risky(c)
 }
 
 /// A bar on standard error when that is a terminal, else nothing. `total` 0 is unknown.

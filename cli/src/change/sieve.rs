@@ -42,7 +42,7 @@ pub fn run(access: &mut Access, command: &SieveCommand) -> Result<()> {
             let user = existing_user(access, user)?;
             let meta = access.user_meta(&user)?;
             let script = script(&meta, name)?;
-            output::to_stdout(|out| out.write_all(&script.content))
+            output::stored_to_stdout(&script.content)
         }
         SieveCommand::Put {
             user,

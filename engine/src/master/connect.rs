@@ -153,7 +153,8 @@ pub(super) async fn secure(
         Tls::Required if !peer.starttls => {
             return Err(Ending::TlsFailed(
                 "the replica does not offer STARTTLS, and TLS is required; give it a certificate \
-                 (`tls_server_cert` and `tls_server_key` there), or do not require TLS"
+                 (`tls_server_cert` and `tls_server_key` there, and for Cyrus from 3.10 on `allowstarttls: yes`), or do not \
+                 require TLS"
                     .to_owned(),
             ));
         }
