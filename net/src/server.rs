@@ -269,7 +269,8 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<P
                 let (shared, told) = (Arc::clone(&shared), told.clone());
                 let counted = Counted::new(&shared);
                 let id = shared.number.fetch_add(1, Ordering::Relaxed) + 1;
-                let span = tracing::info_span!("connection", id, peer = %origin);
+                // Of the highest level, so that whatever is logged says which connection it is about.
+                let span = tracing::error_span!("connection", id, peer = %origin);
                 let serving = async move {
                     serve(stream, origin, &shared, told).await;
                     drop((permit, counted));

@@ -662,8 +662,9 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         let aborting = matches!(request, SaslRequest::Abort);
         self.sasl = Sasl::Running(Box::pin(async move {
             let mut layer = layer;
+            let span = tracing::Span::current();
             let step = tokio::task::spawn_blocking(move || {
-                let reply = layer.step(request);
+                let reply = span.in_scope(|| layer.step(request));
                 (layer, reply)
             });
             let (layer, reply) = step.await.unwrap_or_else(|_| {
