@@ -38,7 +38,7 @@ fn page(command: &Command) -> io::Result<(String, String)> {
     let name = name(command).to_owned();
     let page = pages::of(&name)
         .ok_or_else(|| io::Error::other(format!("`packaging::pages` has nothing about {name}")))?;
-    let (remarks, exit) = split_help(command);
+    let last = last_part(command);
     let shown = match page.synopsis {
         "" => with_usage(command),
         synopsis => command.clone().override_usage(synopsis),
@@ -55,8 +55,8 @@ fn page(command: &Command) -> io::Result<(String, String)> {
     man.render_synopsis_section(&mut text)?;
     man.render_description_section(&mut text)?;
     let mut more = Roff::new();
-    if !remarks.is_empty() {
-        more.control("PP", []).text([roman(remarks)]);
+    for remark in &last.remarks {
+        more.control("PP", []).text([roman(remark.as_str())]);
     }
     more.to_writer(&mut text)?;
     man.render_options_section(&mut text)?;
@@ -65,7 +65,7 @@ fn page(command: &Command) -> io::Result<(String, String)> {
     } else {
         nested(command, &mut text)?;
     }
-    added(page, &exit).to_writer(&mut text)?;
+    added(page, &last).to_writer(&mut text)?;
     let text = String::from_utf8(text).map_err(io::Error::other)?;
     Ok((format!("{name}.{SECTION}"), tidy(&text)))
 }
@@ -103,21 +103,56 @@ fn nested(command: &Command, text: &mut Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-/// The help's last part: its remarks as one paragraph, and its list of exit codes.
-fn split_help(command: &Command) -> (String, Vec<(String, String)>) {
+/// The help's last part: remarks, a paragraph each, and lists, which have a heading and indented lines.
+#[derive(Default)]
+struct LastPart {
+    remarks: Vec<String>,
+    signals: Vec<(String, String)>,
+    exit: Vec<(String, String)>,
+}
+
+fn last_part(command: &Command) -> LastPart {
     let help = command
         .get_after_help()
         .map(ToString::to_string)
         .unwrap_or_default();
-    let (remarks, list) = help.split_once("Exit status:").unwrap_or((&help, ""));
-    let exit = list.lines().filter_map(|line| {
-        let (code, meaning) = line.trim().split_once(char::is_whitespace)?;
-        Some((code.to_owned(), sentence(meaning.trim())))
-    });
-    (
-        remarks.split_whitespace().collect::<Vec<_>>().join(" "),
-        exit.collect(),
-    )
+    let mut part = LastPart::default();
+    for paragraph in help.split("\n\n") {
+        let (head, lines) = paragraph.split_once('\n').unwrap_or((paragraph, ""));
+        match head.trim() {
+            "Signals:" => part.signals = items(lines),
+            "Exit status:" => part.exit = items(lines),
+            _ => {
+                let words: Vec<&str> = paragraph.split_whitespace().collect();
+                part.remarks.push(words.join(" "));
+            }
+        }
+    }
+    part.remarks.retain(|text| !text.is_empty());
+    part
+}
+
+/// Terms with their meaning, two blanks between; a line that is indented further belongs to the one before it.
+fn items(lines: &str) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = Vec::new();
+    for line in lines.lines() {
+        match (
+            line.trim().split_once("  "),
+            line.starts_with("    "),
+            found.last_mut(),
+        ) {
+            (Some((term, meaning)), false, _) => found.push((term.to_owned(), meaning.trim().to_owned())),
+            (_, _, Some((_, meaning))) => {
+                meaning.push(' ');
+                meaning.push_str(line.trim());
+            }
+            _ => {}
+        }
+    }
+    for (_, meaning) in &mut found {
+        *meaning = sentence(meaning);
+    }
+    found
 }
 
 fn sentence(text: &str) -> String {
@@ -130,13 +165,18 @@ fn sentence(text: &str) -> String {
     whole
 }
 
-fn added(page: &Page, exit: &[(String, String)]) -> Roff {
+fn added(page: &Page, last: &LastPart) -> Roff {
     let mut roff = Roff::new();
-    list(&mut roff, "SIGNALS", page.signals);
+    let signals = last
+        .signals
+        .iter()
+        .map(|(term, text)| (term.as_str(), text.as_str()));
+    let signals: Vec<(&str, &str)> = page.signals.iter().copied().chain(signals).collect();
+    list(&mut roff, "SIGNALS", &signals);
     list(&mut roff, "ENVIRONMENT", page.environment);
     list(&mut roff, "FILES", page.files);
     roff.control("SH", ["EXIT STATUS"]);
-    for (code, meaning) in exit {
+    for (code, meaning) in &last.exit {
         item(&mut roff, bold(code.as_str()), meaning);
     }
     for (code, meaning) in page.exit {
