@@ -37,10 +37,10 @@ pub fn obstacle() -> Option<String> {
         Ok(folder) => folder,
         Err(error) => return Some(error.to_string()),
     };
-    let missing = ["sync_server", "sync_client", "mailtwin"].map(|name| folder.join(name));
+    let missing = ["sync_server", "sync_client", "mailtwin", "cyr_synclog"].map(|name| folder.join(name));
     let missing = missing.iter().find(|path| !path.exists())?;
     Some(format!(
-        "{} is missing: run `cargo build -p server -p client -p cli`",
+        "{} is missing: run `cargo build -p server -p client -p cli -p cyr_synclog`",
         missing.display()
     ))
 }
