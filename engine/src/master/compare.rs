@@ -167,7 +167,12 @@ impl Run {
         };
         let locals = self.local_mailboxes(Select::User(user.clone())).await?;
         if locals.is_empty() && lines.is_empty() {
-            return Err(Trouble::Item("neither side has this user".to_owned()));
+            // Of one who was deleted here it is right that neither side has anything.
+            return if self.local_tombstones(scope).await?.is_empty() {
+                Err(Trouble::Item("neither side has this user".to_owned()))
+            } else {
+                Ok(())
+            };
         }
         self.compare_mailboxes(user, locals, lines).await?;
         self.compare_meta(user, scope, theirs).await
