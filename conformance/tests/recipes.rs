@@ -2,8 +2,8 @@
 //!
 //! A fenced block whose first line is "```sh NAME" belongs to the recipe NAME; its blocks are one script, in their order.
 //! Only places are put elsewhere: `/etc/mailtwin` and `/var/lib/mailtwin` into a folder of the test, `192.0.2.` onto
-//! loopback addresses, Cyrus's host and file to those of a running Cyrus. What a service manager would do
-//! (`sync_server ... &`) is done here, and waited for.
+//! loopback addresses, Cyrus's host and files to those of a running Cyrus. What a service manager would do
+//! (`sync_server ... &`, `systemctl restart cyrus-imapd`) is done here, and waited for.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -45,8 +45,8 @@ struct Bench {
     network: String,
     replaced: Vec<(String, String)>,
     servers: Vec<(String, Daemon)>,
-    /// What functions of earlier blocks the later ones need.
-    functions: String,
+    /// The Cyrus that `systemctl` means.
+    cyrus: Option<Cyrus>,
 }
 
 impl Bench {
@@ -76,7 +76,7 @@ impl Bench {
             network,
             replaced,
             servers: Vec::new(),
-            functions: String::new(),
+            cyrus: None,
         })
     }
 
@@ -100,19 +100,22 @@ impl Bench {
                 .strip_prefix("sync_server ")
                 .and_then(|rest| rest.strip_suffix(" &"));
             let restarted = line.strip_prefix("restart sync_server ");
-            let rolling = line
-                .strip_prefix("sync_client ")
-                .and_then(|rest| rest.strip_suffix(" &"));
-            if let Some(arguments) = rolling {
+            let daemon = ["sync_client ", "mailtwin "].iter().find_map(|program| {
+                let rest = line.strip_prefix(program)?.strip_suffix(" &")?;
+                Some((program.trim(), rest))
+            });
+            if let Some((program, arguments)) = daemon {
                 said += &self.script(&std::mem::take(&mut script))?;
-                self.roll(arguments)?;
+                self.daemon(program, arguments)?;
             } else if let Some(arguments) = started.or(restarted) {
                 said += &self.script(&std::mem::take(&mut script))?;
                 self.serve(arguments)?;
+            } else if line == "systemctl restart cyrus-imapd" {
+                said += &self.script(&std::mem::take(&mut script))?;
+                let cyrus = self.cyrus.as_mut().ok_or("no Cyrus to restart")?;
+                cyrus.stop()?;
+                cyrus.restart()?;
             } else {
-                if line.starts_with("users() ") {
-                    self.functions = format!("{line}\n");
-                }
                 script += line;
                 script.push('\n');
             }
@@ -121,7 +124,7 @@ impl Bench {
     }
 
     fn script(&self, script: &str) -> Result<String, Box<dyn std::error::Error>> {
-        let text = format!("set -euo pipefail\n{}{}", self.functions, self.here(script));
+        let text = format!("set -euo pipefail\n{}", self.here(script));
         let path = format!("{}:{}", programs::folder()?.display(), std::env::var("PATH")?);
         let mut bash = Command::new("bash");
         bash.args(["-c", &text])
@@ -131,13 +134,47 @@ impl Bench {
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Starts a rolling client, which waits for its replica by itself.
-    fn roll(&mut self, arguments: &str) -> Outcome {
+    /// Starts a rolling client, which waits for its replica by itself, or what serves a page, which is waited for.
+    fn daemon(&mut self, program: &str, arguments: &str) -> Outcome {
         let arguments = self.here(arguments);
-        let mut command = Command::new(programs::folder()?.join("sync_client"));
+        let mut command = Command::new(programs::folder()?.join(program));
         let daemon = Daemon::start(command.args(arguments.split(' ')).current_dir(self.place.path()))?;
-        self.servers.push((arguments, daemon));
+        self.servers.push((arguments.clone(), daemon));
+        if let Some((_, address)) = arguments.split_once("--listen ") {
+            self.wait(address, || Ok(TcpStream::connect(address).is_ok()))?;
+        }
         Ok(())
+    }
+
+    /// Ends a daemon with these arguments.
+    fn end(&mut self, arguments: &str) -> Outcome {
+        let arguments = self.here(arguments);
+        let at = self.servers.iter().position(|(known, _)| *known == arguments);
+        let (_, mut daemon) = self.servers.remove(at.ok_or("no such daemon")?);
+        daemon.terminate(Duration::from_secs(15));
+        Ok(())
+    }
+
+    fn wait(
+        &self,
+        what: &str,
+        mut done: impl FnMut() -> Result<bool, Box<dyn std::error::Error>>,
+    ) -> Outcome {
+        let end = Instant::now() + LIMIT;
+        while !done()? {
+            assert!(Instant::now() < end, "waited in vain for {what}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+
+    /// Live messages of a user, by `list --json`.
+    fn messages(&self, conf: &str, user: &str) -> Result<u64, Box<dyn std::error::Error>> {
+        let list = self.script(&format!("mailtwin -C /etc/mailtwin/{conf} list --json"))?;
+        let users: serde_json::Value = serde_json::from_str(&list)?;
+        let rows = users.as_array().cloned().unwrap_or_default();
+        let row = rows.iter().find(|row| row["user"] == user);
+        Ok(row.and_then(|row| row["messages"].as_u64()).unwrap_or(0))
     }
 
     /// What a service manager does: ends the server of this configuration if one runs, starts it, waits for it.
@@ -188,18 +225,41 @@ fn an_offsite_replica_and_a_restored_user() -> Outcome {
     let mut bench = Bench::new()?;
     let conf = |cyrus: &Cyrus| cyrus.directory().join("imapd.conf").display().to_string();
     bench.replaced.push(("/etc/imapd.conf".to_owned(), conf(&first)));
+    let services = first.directory().join("cyrus.conf").display().to_string();
+    bench.replaced.push(("/etc/cyrus.conf".to_owned(), services));
     bench.replaced.push(("jane".to_owned(), user.to_owned()));
     // The user comes back on a server that has nothing of it.
     bench
         .replaced
         .push(("192.0.2.1:2005".to_owned(), second.csync_address()));
+    // The harness has set some of what the recipe sets, and Cyrus takes each key once.
+    let own = std::fs::read_to_string(conf(&first))?;
+    let own = own.lines().filter(|line| !line.starts_with("sync_try_imap:"));
+    std::fs::write(
+        conf(&first),
+        own.map(|line| format!("{line}\n")).collect::<String>(),
+    )?;
+    bench.cyrus = Some(first);
     let said = bench.run("offsite")?;
     assert!(said.concat().contains("INBOX"), "{said:?}");
+    // A message that arrives at the Cyrus is soon on the replica.
+    let before = bench.messages("replica.conf", user)?;
+    let first = bench.cyrus.as_ref().ok_or("the Cyrus")?;
+    first.imap(user)?.append(
+        "INBOX",
+        "()",
+        population::DATE,
+        b"Subject: new\r\n\r\nA new one.\r\n",
+    )?;
+    bench.wait("the message to travel", || {
+        Ok(bench.messages("replica.conf", user)? == before + 1)
+    })?;
     let said = bench.run("restore")?;
     assert!(said.concat().contains("equal"), "{said:?}");
     let mut scope = Scope::all(&[user]);
     scope.shared = false;
-    let mut differences = compare::servers(&first, &second, &scope)?;
+    let first = bench.cyrus.as_ref().ok_or("the Cyrus")?;
+    let mut differences = compare::servers(first, &second, &scope)?;
     // An administrator sees the others' mailboxes too, which stayed where they were.
     let of_user = [
         format!("csync: user.{user}"),
@@ -211,7 +271,7 @@ fn an_offsite_replica_and_a_restored_user() -> Outcome {
         let text = format!("{}: {}", place.view, place.object);
         of_user.iter().any(|start| text.starts_with(start))
     };
-    let compared = compare::facts(&first, &scope)?
+    let compared = compare::facts(first, &scope)?
         .keys()
         .filter(|place| counts(place))
         .count();
@@ -232,18 +292,6 @@ fn an_offsite_replica_and_a_restored_user() -> Outcome {
 fn failover_failback_and_a_new_replica() -> Outcome {
     if !programs::usable("recipes: failover") {
         return Ok(());
-    }
-    for tool in ["bash", "jq"] {
-        let there = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
-            .any(|folder| folder.join(tool).is_file());
-        if !there {
-            cyrus::skip(
-                "recipes: failover",
-                &format!("{tool} is not installed"),
-                "MAILTWIN_REQUIRE_CYRUS",
-            );
-            return Ok(());
-        }
     }
     let mut bench = Bench::new()?;
     let said = bench.run("failover")?;
@@ -279,12 +327,133 @@ fn a_mesh_with_an_offsite_channel() -> Outcome {
     Ok(())
 }
 
+/// Whether these tools are installed.
+fn has(tools: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    tools.iter().all(|tool| {
+        let there = std::env::split_paths(&path).any(|folder| folder.join(tool).is_file());
+        if !there {
+            let reason = format!("{tool} is not installed");
+            cyrus::skip("recipes", &reason, "MAILTWIN_REQUIRE_CYRUS");
+        }
+        there
+    })
+}
+
+/// A master whose replica takes everything but what is on the partition `elsewhere`.
+fn master_and_replica(bench: &mut Bench) -> Outcome {
+    bench.script(
+        "for name in master replica; do
+           cat > /etc/mailtwin/$name.conf <<EOF
+configdirectory: /var/lib/mailtwin/$name
+admins: repladmin
+sync_authname: repladmin
+sync_password: secret
+mailtwin_retry_wait: 1
+mailtwin_retry_maxwait: 1
+mailtwin_quarantine_after: 2
+mailtwin_quarantine_wait: 0
+EOF
+           mailtwin -C /etc/mailtwin/$name.conf passwd repladmin < /etc/mailtwin/password
+         done
+         cat >> /etc/mailtwin/replica.conf <<EOF
+mailtwin_listen: 192.0.2.20:2005
+partition-default: /nowhere
+EOF
+         mailtwin -C /etc/mailtwin/master.conf create user/jane user/omar jane/Sent
+         mailtwin -C /etc/mailtwin/master.conf append jane/INBOX < /etc/mailtwin/message.eml",
+    )?;
+    bench.serve("-C /etc/mailtwin/replica.conf")
+}
+
+#[test]
+fn rolling_watched_and_changed_by_hand() -> Outcome {
+    if !programs::usable("recipes: rolling") || !has(&["jq", "curl"]) {
+        return Ok(());
+    }
+    let mut bench = Bench::new()?;
+    // The port of the page is anybody's on this machine.
+    let page = format!("{}9:9205", bench.network);
+    bench.replaced.push(("127.0.0.1:9205".to_owned(), page));
+    master_and_replica(&mut bench)?;
+    bench.run("rolling")?;
+    bench.run("hand")?;
+    bench.wait("the changes by hand to travel", || {
+        Ok(bench.messages("replica.conf", "kim.larsen")? == 1)
+    })?;
+    let fine = "until mailtwin -C /etc/mailtwin/master.conf status > /etc/mailtwin/shown; do sleep 0.1; done";
+    bench.script(fine)?;
+    let said = bench.run("watch")?.concat();
+    for word in [
+        "connected and logged in",
+        "connected",
+        "mailtwin_channel_lag_seconds{",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    bench.script("mailtwin -C /etc/mailtwin/master.conf compare 192.0.2.20")?;
+    Ok(())
+}
+
+#[test]
+fn a_change_in_quarantine() -> Outcome {
+    if !programs::usable("recipes: quarantine") || !has(&["jq"]) {
+        return Ok(());
+    }
+    let mut bench = Bench::new()?;
+    master_and_replica(&mut bench)?;
+    bench.run("rolling")?;
+    bench.script(
+        "mailtwin -C /etc/mailtwin/master.conf create --partition elsewhere user/kate user/ole
+         mailtwin -C /etc/mailtwin/master.conf quota user/jane --storage 1000",
+    )?;
+    let count = |bench: &Bench| -> Result<u64, Box<dyn std::error::Error>> {
+        let said = bench.script("mailtwin -C /etc/mailtwin/master.conf quarantine list --json")?;
+        let held: serde_json::Value = serde_json::from_str(&said)?;
+        Ok(held.as_array().map_or(0, Vec::len) as u64)
+    };
+    bench.wait("the quarantine", || Ok(count(&bench)? == 2))?;
+    // The page speaks of jane and omar.
+    bench.replaced.push(("jane".to_owned(), "kate".to_owned()));
+    bench.replaced.push(("omar".to_owned(), "ole".to_owned()));
+    let said = bench.run("quarantine")?.concat();
+    assert!(said.contains("user.kate") && said.contains("elsewhere"), "{said}");
+    bench.end("-C /etc/mailtwin/master.conf -R")?;
+    bench.run("drop")?;
+    assert_eq!(count(&bench)?, 1);
+    bench.script("echo 'partition-elsewhere: /nowhere' >> /etc/mailtwin/replica.conf")?;
+    bench.serve("-C /etc/mailtwin/replica.conf")?;
+    bench.run("retry")?;
+    bench.daemon("sync_client", "-C /etc/mailtwin/master.conf -R")?;
+    bench.wait("the way out of quarantine", || Ok(count(&bench)? == 0))?;
+    bench.script("mailtwin -C /etc/mailtwin/master.conf compare 192.0.2.20 jane")?;
+    Ok(())
+}
+
+/// Blocks that no test here runs: they need a system with units, or its packages.
+const NOT_RUN: [&str; 2] = ["units", "package"];
+
 #[test]
 fn each_block_is_known() {
-    let known = ["offsite", "restore", "failover", "mesh"];
+    let known = [
+        "offsite",
+        "restore",
+        "failover",
+        "mesh",
+        "rolling",
+        "hand",
+        "watch",
+        "quarantine",
+        "retry",
+        "drop",
+    ];
     for line in PAGE.lines() {
-        if let Some(name) = line.strip_prefix("```sh ") {
-            assert!(known.contains(&name), "no test runs the recipe {name}");
+        if let Some(name) = line.trim_start().strip_prefix("```sh") {
+            let name = name.trim();
+            assert!(
+                known.contains(&name) || NOT_RUN.contains(&name),
+                "no test runs the recipe {name:?}; a block is begun by ```sh NAME"
+            );
         }
     }
     assert!(
