@@ -44,7 +44,7 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
     tally.step(
         step::run(
             "build the programs",
-            "cargo build -p server -p client -p cli",
+            "cargo build -p server -p client -p cli -p cyr_synclog",
             &[],
         )
         .ok,
