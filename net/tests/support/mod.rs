@@ -66,6 +66,16 @@ impl Running {
         sessions: NewSession,
         change: impl FnOnce(&mut ServerConfig),
     ) -> Running {
+        Running::start_as(listen, sessions, change, |server| server).await
+    }
+
+    /// The same, with a server that is told more.
+    pub async fn start_as(
+        listen: &ListenAddress,
+        sessions: NewSession,
+        change: impl FnOnce(&mut ServerConfig),
+        told: impl FnOnce(Server) -> Server,
+    ) -> Running {
         let mut config = ServerConfig {
             servername: "test".to_owned(),
             version: "mailtwin test".to_owned(),
@@ -88,7 +98,12 @@ impl Running {
         let listener = Listener::bind(listen, 0o600).await.expect("binds");
         let address = listener.shown().to_owned();
         let (stop, stopped) = oneshot::channel::<()>();
-        let server = Server::new(config, vec![listener], sessions, Users::with(&["repl", "jane"]));
+        let server = told(Server::new(
+            config,
+            vec![listener],
+            sessions,
+            Users::with(&["repl", "jane"]),
+        ));
         let task = tokio::spawn(server.run(async {
             let _ = stopped.await;
         }));
