@@ -68,7 +68,7 @@ impl Deflater {
     }
 
     /// Gives back the memory of the stream (some 300 KiB) when a unit has ended. What comes next refers to nothing
-    /// before it, which every inflater can read: it is as if nothing like it had been sent yet.
+    /// before it, which every inflater can read: it is as if nothing like it had been sent yet. [CS-COMP-7]
     pub fn rest(&mut self) {
         if !self.unflushed {
             self.stream = None;
