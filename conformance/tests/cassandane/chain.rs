@@ -16,7 +16,7 @@ pub type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
 /// All rights that an administrator takes to delete a user.
 pub const ALL_RIGHTS: &str = "lrswipkxtecda";
 
-/// Three servers in a row.
+/// Three servers in a row, and one beside the last.
 pub struct Chain {
     /// The Cyrus that is changed.
     pub hand: Cyrus,
@@ -24,6 +24,8 @@ pub struct Chain {
     pub twin: Twin,
     /// The Cyrus at the end.
     pub far: Cyrus,
+    /// A replica of `twin` that is ours as well.
+    pub next: Twin,
     unix: bool,
 }
 
@@ -51,16 +53,21 @@ impl Chain {
         let hand = Cyrus::start(setup("cyrus-h").with("sync_log", "yes"))?;
         let far = Cyrus::start(setup("cyrus-f"))?;
         let keys = ["sync_log: yes", "sync_log_chain: yes"];
-        let mut twin = if unix {
-            Twin::unix("twin", &keys)?
-        } else {
-            Twin::tcp("twin", &keys)?
+        let ours = |name: &str| -> Outcome<Twin> {
+            let mut twin = if unix {
+                Twin::unix(name, &keys)?
+            } else {
+                Twin::tcp(name, &keys)?
+            };
+            twin.start()?;
+            Ok(twin)
         };
-        twin.start()?;
+        let (twin, next) = (ours("twin")?, ours("next")?);
         Ok(Some(Chain {
             hand,
             twin,
             far,
+            next,
             unix,
         }))
     }
@@ -162,12 +169,18 @@ impl Chain {
         Ok(())
     }
 
-    /// All three hold the same for `users`, by csync and, at the Cyrus servers, as the users see it.
+    /// All hold the same for `users`, by csync and, at the Cyrus servers, as the users see it.
     pub fn equal(&self, users: &[&str]) -> Outcome {
         self.equal_in(&Scope {
             shared: false,
             ..Scope::all(users)
         })
+    }
+
+    /// The same, and our other server is made equal too: where a test ends.
+    pub fn end(&self, users: &[&str]) -> Outcome {
+        self.equal(users)?;
+        self.equal_next(users)
     }
 
     /// The same with more to say about what is compared.
@@ -182,6 +195,26 @@ impl Chain {
         }
         let [(_, hand), (_, far)] = sides;
         compare::assert_equal("the two Cyrus servers", &compare::differences(&hand, &far));
+        Ok(())
+    }
+
+    /// A run of our client to our other server makes that equal, and a second one sends nothing.
+    pub fn equal_next(&self, users: &[&str]) -> Outcome {
+        let arguments = [&["-u"], users].concat();
+        let run = || self.twin.sync_client(&self.next.address(), &arguments);
+        self.succeed(run()?, "our client into our server")?;
+        let again = run()?.success("our client into our server, again")?;
+        let text = again.text();
+        assert!(text.contains("(0 sent), messages 0 (0 B)"), "{text}");
+        let scope = Scope {
+            shared: false,
+            ..Scope::all(users)
+        };
+        let (mut left, mut right) = (Facts::new(), Facts::new());
+        compare::collect_csync(&mut self.twin.csync()?, &scope, &[], &mut left)?;
+        compare::collect_csync(&mut self.next.csync()?, &scope, &[], &mut right)?;
+        compare::assert_equal("our two servers", &compare::differences(&left, &right));
+        self.next.mailtwin(&["verify"])?.success("mailtwin verify")?;
         Ok(())
     }
 

@@ -62,7 +62,8 @@ fn one_attempt_is_enough_and_an_empty_log_is_no_fault() -> Outcome {
         return Ok(());
     }
     let mut twin = Twin::tcp("twin", &[])?;
-    let nobody = Port::reserve()?.address();
+    let reserved = Port::reserve()?;
+    let nobody = reserved.address();
     for what in [["-m", "user.ann"].as_slice(), &["-R"]] {
         let run = twin.sync_client(&nobody, &[&["-o", "-v"], what].concat())?;
         assert_eq!(run.status.code(), Some(75), "{}", run.text());
@@ -126,5 +127,5 @@ fn names_with_blanks_are_quoted_in_the_log() -> Outcome {
         .success("the stock client and our log")?;
     std::fs::write(&own, &swapped[0])?;
     chain.on(&["-1", "-R"])?.success("our client and Cyrus's log")?;
-    chain.equal(&["ann"])
+    chain.end(&["ann"])
 }

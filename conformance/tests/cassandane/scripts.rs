@@ -131,7 +131,7 @@ fn scripts_and_subscriptions(test: &str, place: &Place) -> Outcome {
         place.object == format!("user {stale}") && String::from_utf8_lossy(value).contains("reject \"new\"")
     };
     assert!(facts.iter().any(new), "the newer text");
-    Ok(())
+    chain.equal_next(&users)
 }
 
 /// Over TCP scripts travel as messages of a mailbox.

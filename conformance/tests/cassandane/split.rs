@@ -108,7 +108,7 @@ fn our_master_and_a_cyrus_that_got_mail() -> Outcome {
             again.text()
         );
     }
-    Ok(())
+    chain.equal_next(&USERS)
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_cyrus_master_and_our_replica_that_got_mail() -> Outcome {
     for case in CASES {
         settled(case, [chain.hand.csync()?, chain.far.csync()?])?;
     }
-    Ok(())
+    chain.equal_next(&USERS)
 }
 
 /// One name, two mailboxes: empty, emptied, and with mail on the replica's side; there a stock master gives up but for -O.
@@ -198,5 +198,5 @@ fn a_name_that_was_made_twice() -> Outcome {
     chain.on(&["-u", "boxes"])?.success("and on")?;
     let there = live(chain.far.csync()?, "user.boxes.mail")?;
     assert_eq!(there, live(chain.hand.csync()?, "user.boxes.mail")?);
-    Ok(())
+    chain.equal_next(&["boxes"])
 }
