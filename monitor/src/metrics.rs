@@ -304,6 +304,19 @@ pub fn install() -> Result<PrometheusHandle, String> {
     Ok(handle)
 }
 
+/// How often durations are put into their buckets.
+const UPKEEP: Duration = Duration::from_secs(10);
+
+/// Puts durations into their buckets now and then; until then, or until somebody asks, each is kept by itself. Never
+/// completes: let it run for as long as the program counts.
+pub async fn upkeep(handle: PrometheusHandle) {
+    let mut times = tokio::time::interval(UPKEEP);
+    loop {
+        times.tick().await;
+        handle.run_upkeep();
+    }
+}
+
 /// The metrics of these channels alone, for a program that only looks on: text in Prometheus's format.
 pub fn of_channels<'a>(statuses: impl IntoIterator<Item = (&'a ChannelStatus, bool)>, now_ms: u64) -> String {
     let Ok(recorder) = recorder() else {

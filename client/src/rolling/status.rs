@@ -97,6 +97,7 @@ impl Status {
                 return;
             }
         };
+        tokio::spawn(monitor::metrics::upkeep(metrics.clone()));
         let page: Arc<dyn Source> = Arc::new(Page {
             shared: Arc::clone(&self.shared),
             metrics,
