@@ -61,8 +61,15 @@ pub fn by_cyrus(environment: Lookup) -> Result<Option<CyrusService>, HandedError
     let Some(name) = environment("CYRUS_SERVICE") else {
         return Ok(None);
     };
-    let listener = inherit::take(CYRUS_LISTENER)
-        .ok()
+    let (status, listener) = match inherit::take(CYRUS_STATUS..CYRUS_LISTENER + 1) {
+        Ok(mut both) => (Some(both.remove(0)), both.pop()),
+        Err(refused) if refused.number == CYRUS_STATUS => {
+            let listener = inherit::take(CYRUS_LISTENER..CYRUS_LISTENER + 1);
+            (None, listener.ok().and_then(|mut one| one.pop()))
+        }
+        Err(_) => (None, None),
+    };
+    let listener = listener
         .filter(|socket| socket_acceptconn(socket).unwrap_or(false))
         .ok_or(HandedError::NoCyrusSocket)?;
     let verbose = environment("CYRUS_VERBOSE").and_then(|text| text.to_str()?.parse().ok());
@@ -70,7 +77,7 @@ pub fn by_cyrus(environment: Lookup) -> Result<Option<CyrusService>, HandedError
         name: name.to_string_lossy().into_owned(),
         verbose: verbose.unwrap_or(0),
         listener,
-        status: inherit::take(CYRUS_STATUS).ok(),
+        status,
     }))
 }
 
@@ -95,26 +102,25 @@ pub fn by_systemd(environment: Lookup, pid: u32) -> Result<Vec<Activated>, Hande
         return Ok(Vec::new());
     };
     let promised: u32 = count.parse().map_err(|_| HandedError::Count(count.clone()))?;
+    let end = RawFd::try_from(promised)
+        .ok()
+        .and_then(|promised| promised.checked_add(inherit::FIRST))
+        .ok_or(HandedError::Count(count))?;
+    let taken = inherit::take(inherit::FIRST..end).map_err(|refused| HandedError::Missing {
+        promised,
+        number: refused.number,
+        source: refused.source,
+    })?;
     let names = text("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
-    let mut taken = Vec::new();
-    for offset in 0..promised {
-        let number = RawFd::try_from(offset)
-            .ok()
-            .and_then(|offset| offset.checked_add(inherit::FIRST))
-            .ok_or_else(|| HandedError::Count(count.clone()))?;
+    let named = |(descriptor, number): (OwnedFd, RawFd)| {
         let name = match names.next().filter(|name| !name.is_empty()) {
             Some(name) => format!("descriptor {number} (`{name}`)"),
             None => format!("descriptor {number}"),
         };
-        let descriptor = inherit::take(number).map_err(|source| HandedError::Missing {
-            promised,
-            number,
-            source,
-        })?;
-        taken.push(Activated { descriptor, name });
-    }
-    Ok(taken)
+        Activated { descriptor, name }
+    };
+    Ok(taken.into_iter().zip(inherit::FIRST..).map(named).collect())
 }
 
 #[cfg(test)]
@@ -151,16 +157,16 @@ mod tests {
 
     #[test]
     fn wrong_numbers_are_said() {
-        for wrong in ["", "-1", "one", "4294967296", "1 "] {
+        for wrong in ["", "-1", "one", "4294967296", "4294967295", "1 "] {
             let error = by_systemd(&with(&[("LISTEN_PID", "7"), ("LISTEN_FDS", wrong)]), 7);
             assert!(matches!(error, Err(HandedError::Count(text)) if text == wrong));
         }
         // Standard output and the like of the test's harness may be inherited, but never so many.
-        let error = by_systemd(&with(&[("LISTEN_PID", "7"), ("LISTEN_FDS", "4294967295")]), 7);
+        let error = by_systemd(&with(&[("LISTEN_PID", "7"), ("LISTEN_FDS", "1000000000")]), 7);
         assert!(matches!(
             error,
             Err(HandedError::Missing {
-                promised: u32::MAX,
+                promised: 1_000_000_000,
                 ..
             })
         ));

@@ -2,19 +2,34 @@
 #![forbid(unsafe_code)]
 
 pub mod args;
+mod counts;
 mod credentials;
+mod cyrus_master;
 mod failure;
+mod lifetime;
+mod logging;
+mod notify;
 mod serve;
+mod start;
+mod supervisor;
+mod syslog;
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
+use net::config::{Service, Settings};
+
+use crate::args::Args;
+use crate::failure::Failure;
+use crate::supervisor::Supervisor;
 
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
-    let args = match args::Args::try_parse() {
+    // First of all: later the descriptors' numbers could be anybody's.
+    let supervisor = Supervisor::find();
+    let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
@@ -23,8 +38,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if asked { 0 } else { failure::USAGE });
         }
     };
-    start_log(args.verbose);
-    match serve::run(&args) {
+    match run(&args, supervisor.map_err(Failure::from)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody listening on stderr changes nothing about the exit status.
@@ -34,16 +48,15 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn start_log(verbose: u8) {
-    let level = match verbose {
-        0 => tracing::Level::WARN,
-        1 => tracing::Level::INFO,
-        _ => tracing::Level::DEBUG,
+fn run(args: &Args, supervisor: Result<Supervisor, Failure>) -> Result<(), Failure> {
+    let settings = Settings::load(&args.config, Service::SyncServer).map_err(Failure::from);
+    let in_syslog = logging::start(args, supervisor.as_ref().ok(), settings.as_ref().ok());
+    let ended = match (supervisor, settings) {
+        (Ok(supervisor), Ok(settings)) => start::run(args, supervisor, &settings),
+        (Err(error), _) | (_, Err(error)) => Err(error),
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_max_level(level)
-        .with_target(false)
-        .init();
+    if in_syslog && let Err(error) = &ended {
+        tracing::error!("{error}");
+    }
+    ended
 }

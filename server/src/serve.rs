@@ -1,73 +1,112 @@
-//! From the configuration to the end of the last connection.
+//! From the store to the end of the last connection.
 
 use std::io::Write as _;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use net::address::ListenAddress;
-use net::config::{Service, Settings};
-use net::listener::Listener;
+use net::config::Settings;
+use net::listener::{Bound, Listener};
 use net::server::{NewSession, Server, ServerConfig};
-use net::tls::ServerTls;
-use store::sqlite::{Options, SqliteStore};
+use store::sqlite::SqliteStore;
 use synclog::{LoggingSession, Writer};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::args::Args;
+use crate::counts::{self, Counts};
 use crate::credentials::StoredVerifiers;
+use crate::cyrus_master::CyrusMaster;
 use crate::failure::Failure;
+use crate::lifetime::{Lifetime, counting};
+use crate::notify;
 
-/// Threads that carry bytes; each busy store has one of its own beside these.
-const WORKERS: usize = 2;
-
-pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let settings = Settings::load(&args.config, Service::SyncServer)?;
-    for warning in &settings.warnings {
-        tracing::warn!("{warning}");
-    }
-    let store = SqliteStore::open(&settings.store, Options::default())?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(WORKERS)
-        .enable_all()
-        .build()?;
-    runtime.block_on(serve(args, &settings, store))
+/// What was made before the runtime.
+pub(crate) struct Prepared {
+    pub(crate) config: ServerConfig,
+    pub(crate) sockets: Vec<Bound>,
+    pub(crate) store: SqliteStore,
+    /// The pipe to Cyrus's master.
+    pub(crate) status_pipe: Option<OwnedFd>,
+    pub(crate) lifetime: Lifetime,
+    /// Whether somebody reads standard output.
+    pub(crate) announced: bool,
 }
 
-async fn serve(args: &Args, settings: &Settings, store: SqliteStore) -> Result<(), Failure> {
-    let config = ServerConfig {
-        tls: ServerTls::new(&settings.tls)?,
-        ..ServerConfig::from_settings(settings)
-    };
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let addresses = if args.listen.is_empty() {
-        &settings.listen
-    } else {
-        &args.listen
-    };
-    let mut listeners = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        listeners.push(Listener::bind(address, settings.socket_mode).await?);
-    }
+pub(crate) async fn serve(settings: &Settings, prepared: Prepared) -> Result<(), Failure> {
+    let Prepared {
+        config,
+        sockets,
+        store,
+        status_pipe,
+        lifetime,
+        announced,
+    } = prepared;
+    let signals = Signals::new()?;
+    let master = status_pipe.map(CyrusMaster::new).transpose()?.map(Arc::new);
     let verifiers = StoredVerifiers::new(&store);
-    if addresses
-        .iter()
-        .any(|address| matches!(address, ListenAddress::Tcp { .. }))
-    {
+    if sockets.iter().any(Bound::is_tcp) {
         warn_when_nobody_can_log_in(settings, &verifiers);
     }
-    announce(&listeners, settings);
     let log = change_log(settings)?;
+    let listeners: Vec<Listener> = sockets.into_iter().map(Bound::listen).collect::<Result<_, _>>()?;
+    let ready = ready_line(&listeners, settings);
     let sessions: NewSession = Arc::new(move || Box::new(LoggingSession::new(store.session(), log.clone())));
-    let server = Server::new(config, listeners, sessions, Arc::new(verifiers));
-    server
-        .run(async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-        })
-        .await;
+    let (notice, counts) = counting(master.clone());
+    let meter = Counts::new(&config, &listeners);
+    let server = Server::new(config, listeners, sessions, Arc::new(verifiers))
+        .notice(notice)
+        .metered(meter.clone());
+    counts::serve(&settings.server_metrics_listen, meter, server.traffic()).await;
+    if announced {
+        announce(&ready);
+    }
+    notify::ready(&ready);
+    let alive = tokio::spawn(notify::signs_of_life());
+    let Signals {
+        mut hangup,
+        mut terminate,
+        mut interrupt,
+    } = signals;
+    let drain = async {
+        let why = tokio::select! {
+            _ = hangup.recv() => "SIGHUP",
+            why = lifetime.over(counts) => why,
+            () = gone(master.as_deref()) => "Cyrus's master has gone",
+        };
+        tracing::info!("{why}: no new connection is taken");
+        notify::status("takes no new connection, ends when those that there are have ended");
+    };
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        notify::stopping("finishes or rolls back what runs");
+    };
+    server.run_until(drain, stop).await;
+    alive.abort();
     Ok(())
+}
+
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Signals> {
+        Ok(Signals {
+            hangup: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+}
+
+async fn gone(master: Option<&CyrusMaster>) {
+    match master {
+        Some(master) => master.gone().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Where what is applied is logged for servers further on; `None` without `sync_log` or where no channel wants it. What
@@ -80,17 +119,20 @@ fn change_log(settings: &Settings) -> Result<Option<Writer>, Failure> {
     Ok(Writer::for_channels(&settings.sync_dir, &channels)?)
 }
 
-/// The one line on stdout; whoever started the server waits for it.
-fn announce(listeners: &[Listener], settings: &Settings) {
+fn ready_line(listeners: &[Listener], settings: &Settings) -> String {
     let shown: Vec<&str> = listeners.iter().map(Listener::shown).collect();
-    let mut stdout = std::io::stdout().lock();
-    // A closed stdout is no reason not to serve.
-    let _ = writeln!(
-        stdout,
+    format!(
         "sync_server ready on {} (store {})",
         shown.join(", "),
         settings.store.display()
-    );
+    )
+}
+
+/// The one line on stdout; whoever started the server waits for it.
+fn announce(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    // A closed stdout is no reason not to serve.
+    let _ = writeln!(stdout, "{line}");
     let _ = stdout.flush();
 }
 
