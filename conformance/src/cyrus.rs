@@ -40,6 +40,9 @@ pub struct Setup {
     /// Programs that cyrmaster starts and starts again when they end (`DAEMON` of cyrus.conf): the name of the
     /// entry, the tool and its arguments after `-C`, such as `("rolling", "sync_client -r")`.
     pub daemons: Vec<(String, String)>,
+    /// More services of cyrus.conf: the name of the entry, the program's whole path with its arguments after `-C FILE`, and
+    /// where cyrmaster listens for it, see [`Setup::service`].
+    pub services: Vec<(String, String, String)>,
     /// More lines for imapd.conf, as (key, value), in place of the usual line of that key.
     pub extra: Vec<(String, String)>,
 }
@@ -56,6 +59,7 @@ impl Setup {
             in_memory: false,
             lmtp: false,
             daemons: Vec::new(),
+            services: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -63,6 +67,14 @@ impl Setup {
     /// Adds a line to imapd.conf.
     pub fn with(mut self, key: &str, value: &str) -> Setup {
         self.extra.push((key.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Adds a service to cyrus.conf: `command` is a program's whole path, perhaps with arguments; `-C` and the server's
+    /// imapd.conf are put behind the path. cyrmaster listens at `listen` for it, and starts it when somebody connects.
+    pub fn service(mut self, name: &str, command: &str, listen: &str) -> Setup {
+        self.services
+            .push((name.to_owned(), command.to_owned(), listen.to_owned()));
         self
     }
 
@@ -318,7 +330,12 @@ impl Cyrus {
     }
 
     fn tool_command(&self, name: &str) -> Command {
-        let mut command = as_cyrus(&format!("{TOOLS}/{name}"));
+        self.command(&format!("{TOOLS}/{name}"))
+    }
+
+    /// Any program with this server's imapd.conf, under the user cyrus.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = as_cyrus(program);
         command.arg("-C").arg(self.directory.join("imapd.conf"));
         command
     }
@@ -471,6 +488,11 @@ fn cyrus_conf(directory: &Path, setup: &Setup, [imap, csync, sieve, lmtp]: [&Por
         format!("  {name} cmd=\"{tool} {conf} {arguments}\"\n")
     };
     let daemons: String = setup.daemons.iter().map(daemon).collect();
+    let service = |(name, command, listen): &(String, String, String)| {
+        let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
+        format!("  {name} cmd=\"{program} {conf} {arguments}\" listen=\"{listen}\" prefork=0\n")
+    };
+    let services: String = setup.services.iter().map(service).collect();
     format!(
         "START {{
   recover cmd=\"{TOOLS}/ctl_cyrusdb {conf} -r\"
@@ -480,7 +502,7 @@ SERVICES {{
   csync cmd=\"sync_server {conf}\" listen=\"{}\" prefork=0
   csyncunix cmd=\"sync_server {conf}\" listen=\"{place}/csync\" prefork=0
   sieve cmd=\"timsieved {conf}\" listen=\"{}\" prefork=0
-{lmtp}}}
+{lmtp}{services}}}
 DAEMON {{
 {daemons}}}
 EVENTS {{

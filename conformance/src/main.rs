@@ -72,8 +72,9 @@ struct Walk {
 
 #[derive(Debug, Args)]
 struct Rolling {
-    /// How long mail arrives; with faults at least until each has happened once at each hop.
-    #[arg(long, value_name = "M", default_value_t = 5.0, value_parser = minutes)]
+    /// How long mail arrives; with faults at least until each has happened once at each hop, with --poison without and
+    /// then with the harm.
+    #[arg(long, value_name = "M", default_value_t = 5.0, value_parser = amount)]
     minutes: f64,
     /// The servers.
     #[arg(long, value_enum, default_value_t = ShapeName::Two)]
@@ -88,7 +89,7 @@ struct Rolling {
     )]
     faults: Vec<FaultName>,
     /// How long a fault lasts, and the calm after it.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = minutes)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5.0, value_parser = amount)]
     fault_time: f64,
     /// Operations a second, by LMTP and by IMAP each.
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -184,7 +185,7 @@ enum FaultName {
     KillClient,
 }
 
-fn minutes(text: &str) -> std::result::Result<f64, String> {
+fn amount(text: &str) -> std::result::Result<f64, String> {
     let number: f64 = text.parse().map_err(|_| "write a number".to_owned())?;
     if (0.0..=10_000.0).contains(&number) {
         Ok(number)
@@ -324,8 +325,8 @@ fn run_crash(options: &Crash) -> Result<String> {
     let report = rolling::crash(plan)?;
     let [fed, logged, quiet] = report.changes;
     Ok(format!(
-        "{} clients, {} servers and {} commands killed; {fed} mailboxes made by a Cyrus, {logged} by commands that log, \
+        "{} clients ({} with entries under way), {} servers and {} commands killed; {fed} mailboxes made by a Cyrus, {logged} by commands that log, \
          {quiet} named by Cyrus's cyr_synclog alone: all there, {} facts equal; seed {}",
-        report.clients, report.servers, report.commands, report.facts, plan.seed
+        report.clients, report.undone, report.servers, report.commands, report.facts, plan.seed
     ))
 }

@@ -7,6 +7,7 @@
 use super::node::{Node, Roller, Side, twin_channels};
 use super::settle::{equal, wait};
 use crate::cyrus::{ADMIN, Cyrus, Setup};
+use crate::link::Link;
 use crate::process::{self, Output};
 use crate::programs::{self, Twin};
 use crate::rng::Rng;
@@ -43,6 +44,8 @@ pub struct Plan {
 pub struct Report {
     /// Rolling clients killed.
     pub clients: u32,
+    /// Of these, those that had taken entries which were not done.
+    pub undone: u32,
     /// Logging servers killed.
     pub servers: u32,
     /// Commands killed while they changed the store.
@@ -63,6 +66,7 @@ pub fn run(plan: Plan) -> Result<Report> {
 struct Stage {
     cyrus: Cyrus,
     middle: Twin,
+    way: Link,
     far: Node,
     roller: Roller,
 }
@@ -78,6 +82,11 @@ fn carry_out(plan: Plan) -> Result<Report> {
     ];
     let mut report = Report::default();
     for round in 1..=plan.kills {
+        // Half of the time nothing is answered, so that there is much that was taken from the log and is not done.
+        let stalled = rng.below(2) == 0;
+        if stalled {
+            stage.way.stall();
+        }
         thread::sleep(Duration::from_millis(20 + rng.below(380) as u64));
         if rng.below(3) == 0 {
             stage.middle.kill()?;
@@ -85,11 +94,13 @@ fn carry_out(plan: Plan) -> Result<Report> {
             report.servers += 1;
         }
         // Now and then it has had time to work through everything, now and then it has only just begun.
-        if round % 8 == 0 {
+        if round % 8 == 0 && !stalled {
             thread::sleep(Duration::from_secs(2));
         }
         stage.roller.kill()?;
         report.clients += 1;
+        report.undone += u32::from(stage.has_undone());
+        stage.way.restore();
         stage.roller.again(&stage.middle, &[])?;
     }
     for (writer, changes) in writers.into_iter().zip(&mut report.changes) {
@@ -105,8 +116,8 @@ fn carry_out(plan: Plan) -> Result<Report> {
 fn build() -> Result<Stage> {
     let mut far = Twin::tcp("far", &[])?;
     far.start()?;
-    let far_address = far.address();
-    let lines = twin_channels(&[(CHANNEL, &far_address)], true);
+    let way = Link::start(&far.address())?;
+    let lines = twin_channels(&[(CHANNEL, way.address())], true);
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     let mut middle = Twin::tcp("middle", &lines)?;
     middle.start()?;
@@ -122,6 +133,7 @@ fn build() -> Result<Stage> {
     Ok(Stage {
         cyrus,
         middle,
+        way,
         far: Node::Twin(Box::new(far)),
         roller,
     })
@@ -160,6 +172,15 @@ fn quiet_configuration(middle: &Twin) -> Result<Quiet> {
 }
 
 impl Stage {
+    fn working_file(&self) -> PathBuf {
+        let sync = self.middle.directory().join("conf/sync");
+        sync.join(CHANNEL).join("log-run")
+    }
+
+    fn has_undone(&self) -> bool {
+        std::fs::metadata(self.working_file()).is_ok_and(|metadata| metadata.len() > 0)
+    }
+
     fn settle(&mut self) -> Result<usize> {
         let said = |error: Error, roller: &Roller| {
             let log = roller.log();
@@ -193,8 +214,7 @@ impl Stage {
     fn end(mut self) -> Result<()> {
         self.cyrus.stop()?;
         self.roller.stop()?;
-        let folder = self.middle.directory().join("conf/sync").join(CHANNEL);
-        let left = std::fs::read(folder.join("log-run")).unwrap_or_default();
+        let left = std::fs::read(self.working_file()).unwrap_or_default();
         if !left.is_empty() {
             let text = String::from_utf8_lossy(&left).into_owned();
             return Err(Error::Process(format!(
