@@ -71,8 +71,50 @@ pub fn peak_memory_kib(pid: u32) -> u64 {
 
 /// Highest peak over the children of a process whose command line contains `word`, KiB.
 pub fn peak_of_children_kib(parent: u32, word: &str) -> u64 {
+    children(parent, word)
+        .into_iter()
+        .map(peak_memory_kib)
+        .max()
+        .unwrap_or(0)
+}
+
+/// Memory that a process has at the moment.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// Resident, KiB; what it shares with others counted in full.
+    pub rss_kib: u64,
+    /// Its proportional share, KiB: what it shares with others counted in parts.
+    pub pss_kib: u64,
+}
+
+/// Memory of a process.
+///
+/// # Errors
+/// The process is gone, or somebody else's.
+pub fn memory(pid: u32) -> Result<Memory> {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let field = |name: &str| -> Option<u64> {
+        let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    Ok(Memory {
+        rss_kib: field("Rss:").context("no resident memory")?,
+        pss_kib: field("Pss:").context("no proportional share")?,
+    })
+}
+
+/// Sees to it that this process may have so many files open.
+///
+/// # Errors
+/// The system's limit is lower.
+pub fn allow_files(needed: u64) -> Result<()> {
+    daemon::open_files::allow(needed).context("too few files may be open (ulimit -n)")
+}
+
+/// Children of a process whose command line contains `word`.
+pub fn children(parent: u32, word: &str) -> Vec<u32> {
     let Ok(processes) = std::fs::read_dir("/proc") else {
-        return 0;
+        return Vec::new();
     };
     processes
         .flatten()
@@ -82,9 +124,7 @@ pub fn peak_of_children_kib(parent: u32, word: &str) -> u64 {
             std::fs::read(format!("/proc/{pid}/cmdline"))
                 .is_ok_and(|line| String::from_utf8_lossy(&line).contains(word))
         })
-        .map(peak_memory_kib)
-        .max()
-        .unwrap_or(0)
+        .collect()
 }
 
 fn status_field(pid: u32, name: &str) -> Option<u64> {

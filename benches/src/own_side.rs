@@ -46,6 +46,14 @@ impl Place {
         Ok(place)
     }
 
+    /// Adds lines to the configuration.
+    pub fn add(&self, lines: &str) -> Result<()> {
+        let mut file = std::fs::File::options()
+            .append(true)
+            .open(self.folder.path().join("imapd.conf"))?;
+        Ok(file.write_all(lines.as_bytes())?)
+    }
+
     /// The store's folder.
     pub fn store(&self) -> PathBuf {
         self.folder.path().join("store")
