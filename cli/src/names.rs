@@ -1,6 +1,7 @@
 //! Mailbox names as people write them, and as files can have them.
 
 use engine::name::{inbox_of, is_acceptable, owner};
+use net::shown::is_risky;
 use protocol::Text;
 
 use crate::failure::{Exit, Failure, Result};
@@ -79,11 +80,6 @@ pub fn shown(user: &Text, name: &Text) -> String {
         }
         _ => printable(&name.to_lossy()),
     }
-}
-
-/// Whether a character works on a terminal instead of being seen: controls, and changes of direction.
-pub fn is_risky(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Text with control characters made visible, for a terminal.

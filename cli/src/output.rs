@@ -3,10 +3,10 @@
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use net::shown::tame;
 use serde::Serialize;
 
 use crate::failure::{Exit, Failure, Result};
-use crate::names;
 
 /// Writes to standard output; a reader that went away (`| head`) is no failure. What could work on a terminal is made
 /// visible, for names come from other machines. [CS-NAME-9]
@@ -51,18 +51,8 @@ struct Tame<W>(W);
 impl<W: Write> Write for Tame<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(bytes) {
-            Ok(text) if text.contains(is_risky) => {
-                let mut tame = String::with_capacity(text.len() + 16);
-                for c in text.chars() {
-                    if is_risky(c) {
-                        tame.push_str(&format!("\\u{:04x}", u32::from(c)));
-                    } else {
-                        tame.push(c);
-                    }
-                }
-                self.0.write_all(tame.as_bytes())?;
-            }
-            _ => self.0.write_all(bytes)?,
+            Ok(text) => self.0.write_all(tame(text).as_bytes())?,
+            Err(_) => self.0.write_all(bytes)?,
         }
         Ok(bytes.len())
     }
@@ -70,10 +60,6 @@ impl<W: Write> Write for Tame<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.0.flush()
     }
-}
-
-fn is_risky(c: char) -> bool {
-    !matches!(c, '\n' | '\t') && names::is_risky(c)
 }
 
 /// A bar on standard error when that is a terminal, else nothing. `total` 0 is unknown.

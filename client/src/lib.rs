@@ -39,7 +39,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Writes to stderr; nobody listening there is no reason to end.
+/// Writes to stderr, with nothing in it that works on a terminal; nobody listening there is no reason to end.
 fn say(text: std::fmt::Arguments<'_>) {
-    let _ = std::io::stderr().write_fmt(text);
+    let text = text.to_string();
+    let _ = std::io::stderr().write_all(net::shown::tame(&text).as_bytes());
 }

@@ -117,7 +117,7 @@ fn reason(ending: &Ending) -> Option<&str> {
 
 /// A closed stdout changes nothing about the run.
 fn put(line: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    let _ = writeln!(std::io::stdout().lock(), "{}", net::shown::tame(line));
 }
 
 fn decision_json(decision: &Decision) -> Value {

@@ -75,7 +75,8 @@ impl Report {
             let sent = HumanBytes(progress.message_bytes_sent);
             bar.set_message(format!(
                 "{}  {} messages, {sent}",
-                progress.current, progress.messages_sent
+                net::shown::tame(&progress.current),
+                progress.messages_sent
             ));
             return;
         }

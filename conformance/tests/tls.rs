@@ -253,6 +253,46 @@ fn a_certificate_logs_in_with_cyrus_on_either_side() -> Outcome {
     Ok(())
 }
 
+/// Deflate inside TLS, which Cyrus does not offer and yet does [CS-EXC-32]: both clients insist on it.
+#[test]
+fn deflate_travels_inside_tls() -> Outcome {
+    if !usable("tls_deflate") {
+        return Ok(());
+    }
+    let place = Place::new()?;
+    let files = served(&place.issue("server", &["127.0.0.1"], Oddity::None));
+    let ca = place.ca();
+    let master = Cyrus::start(cyrus_with("cyrus-a", &[("tls_server_ca_file", &ca)]))?;
+    population::fill(&master)?;
+    let mut ours = strs(&files);
+    ours.extend([
+        ("sasl_mech_list", "PLAIN"),
+        ("allowplaintext", "no"),
+        ("tls_required", "yes"),
+        ("mailtwin_tls", "required"),
+        ("tls_server_ca_file", &ca),
+        ("sync_compress", "required"),
+    ]);
+    let ours = lines(&ours);
+    let ours: Vec<&str> = ours.iter().map(String::as_str).collect();
+    let mut twin = Twin::tcp("twin", &ours)?;
+    twin.start()?;
+    let proxy = Proxy::start(&twin.address())?;
+    let run = master.sync_client(proxy.address(), &["-z", "-A"])?;
+    run.success(&format!("the stock client\n{}", twin.log()))?;
+    assert_inside_tls(&proxy.take());
+    let mut last = strs(&files);
+    last.extend([("sasl_mech_list", "PLAIN"), ("allowplaintext", "no")]);
+    let replica = Cyrus::start(cyrus_with("cyrus-b", &last))?;
+    let proxy = Proxy::start(&replica.csync_address())?;
+    twin.sync_client(proxy.address(), &["-A"])?
+        .success("our client")?;
+    assert_inside_tls(&proxy.take());
+    assert_equal(&master, &replica)?;
+    twin.stop()?;
+    Ok(())
+}
+
 /// What our client says to a Cyrus with these certificate files.
 fn refusal(files: &Files, more: &[(&str, &str)]) -> Result<String, Box<dyn std::error::Error>> {
     let replica = Cyrus::start(cyrus_with("cyrus-b", &strs(&served(files))))?;

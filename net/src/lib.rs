@@ -12,6 +12,7 @@ pub mod meter;
 pub mod sasl;
 pub mod secret;
 pub mod server;
+pub mod shown;
 pub mod stream;
 pub mod tls;
 pub mod trace;

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::LogError;
 
+/// Longest name, bytes: it is a folder's.
+const NAME_BYTES_MAX: usize = 200;
+
 /// A channel; the default one has no name.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Default)]
 pub struct ChannelName(Option<String>);
@@ -20,8 +23,19 @@ impl ChannelName {
     pub fn parse(name: &str) -> Result<ChannelName, LogError> {
         match name {
             "" | "\"\"" => Ok(ChannelName::DEFAULT),
-            "." | ".." | "log" | "log-run" | "log-next" | "intents" => Err(bad(name)),
-            _ if name.contains(['/', '\0']) || name.chars().any(char::is_whitespace) => Err(bad(name)),
+            "log"
+            | "log-run"
+            | "log-next"
+            | "intents"
+            | "mailtwin-lock"
+            | "mailtwin-quarantine"
+            | "mailtwin-unreadable"
+            | "mailtwin-status.json"
+            | "sync_client.pid" => Err(bad(name)),
+            _ if name.starts_with('.') || name.len() > NAME_BYTES_MAX => Err(bad(name)),
+            _ if name.contains(|c: char| "/\"".contains(c) || c.is_whitespace() || c.is_control()) => {
+                Err(bad(name))
+            }
             _ => Ok(ChannelName(Some(name.to_owned()))),
         }
     }

@@ -55,12 +55,29 @@ fn half_a_line_of_another_writer_does_not_spoil_the_next() {
 
 #[test]
 fn names_that_would_lead_elsewhere_are_refused() {
-    for name in ["..", ".", "a/b", "log", "log-run", "intents", "a b", "a\0"] {
+    let long = "x".repeat(201);
+    for name in [
+        "..",
+        ".",
+        "a/b",
+        "log",
+        "log-run",
+        "intents",
+        "a b",
+        "a\0",
+        "a\nb",
+        "\u{1b}[31m",
+        ".hidden",
+        "a\"b",
+        "mailtwin-quarantine",
+        &long,
+    ] {
         assert!(
             matches!(ChannelName::parse(name), Err(LogError::BadChannel { .. })),
             "{name:?}"
         );
     }
+    assert!(ChannelName::parse("mailtwin-offsite").is_ok());
     assert_eq!(ChannelName::parse("").expect("default"), ChannelName::DEFAULT);
     assert_eq!(ChannelName::DEFAULT.to_string(), "\"\"");
 }
@@ -73,7 +90,11 @@ fn channels_as_a_configuration_names_them() {
     let writer = writer.expect("two channels");
     let names: Vec<String> = writer.channels().iter().map(ToString::to_string).collect();
     assert_eq!(names, ["far", "\"\""]);
-    assert!(Writer::for_channels(place.path(), &[]).expect("no names").is_none());
+    assert!(
+        Writer::for_channels(place.path(), &[])
+            .expect("no names")
+            .is_none()
+    );
     assert!(matches!(
         Writer::for_channels(place.path(), &[some("../x")]),
         Err(LogError::BadChannel { .. })
