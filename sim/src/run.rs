@@ -1,160 +1,85 @@
-//! One seed: changes and broken connections, then calm, then equality.
+//! Runs plans, many at once.
 
-use anyhow::{Context, Result, bail, ensure};
-use engine::flow::Now;
-use engine::master::{Job, MasterConfig, Progress};
-use engine::replica::ReplicaConfig;
-use protocol::Text;
-use protocol::limits::Limits;
-use store::memory::MemoryStore;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::equal::view;
-use crate::pair::{CALM, Faults, connect, is_done};
-use crate::seeded::Seeded;
-use crate::workload;
+use crate::plan::{Plan, Profile, generate};
+use crate::report::{Finding, Report, Verdict};
+use crate::trace::{Happened, Trace};
+use crate::world::World;
 
-/// Runs after which the replica has to be equal once faults are off.
-const CALM_RUNS_MAX: usize = 3;
-
-/// What a seed did.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Report {
-    /// Changes on the master.
-    pub changes: u64,
-    /// Connections, cut ones included.
-    pub connections: u64,
-    /// Connections that were cut.
-    pub cut: u64,
-    /// Mailboxes compared compared in full and repaired.
-    pub repaired: u64,
-}
-
-/// Runs one seed.
-///
-/// # Errors
-/// A broken rule, told with what was seen.
-pub fn run(seed: u64) -> Result<Report> {
-    let mut seeded = Seeded::new(seed);
-    let (master, replica) = (MemoryStore::new(), MemoryStore::new());
-    let user = Text::from("hot");
-    let mut now = Now(1_790_000_000);
-    let mut report = Report::default();
-    // Somebody also changes messages on the replica, which only a full compare can bring together again.
-    let split_brain = seeded.one_in(4);
-    for _ in 0..1 + seeded.below(6) {
-        for _ in 0..1 + seeded.below(12) {
-            now.0 += seeded.below(100) as i64;
-            workload::change(&mut master.session(), &user, now, &mut seeded)?;
-            report.changes += 1;
-            if split_brain && seeded.one_in(2) {
-                workload::edit(&mut replica.session(), &user, now, &mut seeded)?;
-                report.changes += 1;
-            }
+/// Runs one plan; a panic is a finding.
+pub fn execute(plan: &Plan, traced: bool) -> (Report, Vec<Happened>) {
+    let world = World::new(plan, Trace::new(traced));
+    match catch_unwind(AssertUnwindSafe(|| world.run())) {
+        Ok(done) => done,
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let finding = Finding {
+                verdict: Verdict::Crash,
+                rule: "nothing panics".to_owned(),
+                text: text.unwrap_or_else(|| "a panic without a text".to_owned()),
+                at_ms: 0,
+            };
+            let report = Report {
+                finding: Some(finding),
+                ..Report::default()
+            };
+            (report, Vec::new())
         }
-        let cut_after = seeded.one_in(2).then(|| seeded.below(400));
-        let faults = Faults {
-            cut_after,
-            cut_bytes: seeded.one_in(2),
-        };
-        let progress = connect(
-            (config(&user), Box::new(master.session())),
-            (replica_config(), Box::new(replica.session())),
-            now,
-            faults,
-            &mut seeded,
-        )?;
-        report.repaired += repaired(&progress);
-        report.connections += 1;
-        report.cut += u64::from(cut_after.is_some());
     }
-    converge(
-        &master,
-        &replica,
-        &user,
-        now,
-        split_brain,
-        &mut seeded,
-        &mut report,
-    )?;
-    Ok(report)
 }
 
-fn converge(
-    master: &MemoryStore,
-    replica: &MemoryStore,
-    user: &Text,
-    now: Now,
-    split_brain: bool,
-    seeded: &mut Seeded,
-    report: &mut Report,
-) -> Result<()> {
-    let mut once = |seeded: &mut Seeded| {
-        report.connections += 1;
-        let sides = (Box::new(master.session()), Box::new(replica.session()));
-        connect(
-            (config(user), sides.0),
-            (replica_config(), sides.1),
-            now,
-            CALM,
-            seeded,
-        )
-    };
-    let mut last = once(seeded)?;
-    for _ in 1..CALM_RUNS_MAX {
-        if is_done(&last) {
-            break;
+/// Runs the plan of a seed.
+pub fn seed(seed: u64, profile: Profile) -> Report {
+    execute(&generate(seed, profile), false).0
+}
+
+/// What came of many seeds.
+#[derive(Default)]
+pub struct Many {
+    /// All counts together.
+    pub total: Report,
+    /// Seeds that were run.
+    pub seeds: u64,
+    /// Seeds with findings, in order.
+    pub found: Vec<(u64, Finding)>,
+}
+
+/// Runs seeds from `first` on while `more` says so for the number of seeds begun, on so many threads.
+pub fn many(first: u64, profile: Profile, threads: usize, more: impl Fn(u64) -> bool + Sync) -> Many {
+    let next = AtomicU64::new(0);
+    let all = Mutex::new(Many::default());
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            scope.spawn(|| {
+                let mut own = Many::default();
+                loop {
+                    let nth = next.fetch_add(1, Ordering::Relaxed);
+                    if !more(nth) {
+                        break;
+                    }
+                    let seed = first.wrapping_add(nth);
+                    let mut report = self::seed(seed, profile);
+                    own.seeds += 1;
+                    if let Some(finding) = report.finding.take() {
+                        own.found.push((seed, finding));
+                    }
+                    own.total.add(report);
+                }
+                let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
+                all.seeds += own.seeds;
+                all.found.append(&mut own.found);
+                all.total.add(own.total);
+            });
         }
-        last = once(seeded)?;
-    }
-    ensure!(
-        is_done(&last),
-        "liveness: not equal after {CALM_RUNS_MAX} calm runs: {last:?}"
-    );
-    let (mut left, mut right) = (
-        view(&mut master.session(), user)?,
-        view(&mut replica.session(), user)?,
-    );
-    if split_brain {
-        (left, right) = (left.live(), right.live());
-    }
-    if let Some(difference) = left.difference(&right) {
-        bail!("safety: the run said equal, but {difference}");
-    }
-    let again = once(seeded).context("the run that has nothing to do")?;
-    ensure!(
-        is_done(&again) && again.records_sent == 0 && again.messages_sent == 0,
-        "a further run was not quiet: {again:?}"
-    );
-    Ok(())
-}
-
-/// Full compares that a run tells of.
-fn repaired(progress: &Progress) -> u64 {
-    progress
-        .notices
-        .iter()
-        .filter(|notice| notice.contains("compared in full"))
-        .count() as u64
-}
-
-fn config(user: &Text) -> MasterConfig {
-    MasterConfig {
-        authenticate: false,
-        pipeline_bytes_max: 1 << 20,
-        ..MasterConfig::new(Job::Users(vec![user.clone()]))
-    }
-}
-
-fn replica_config() -> ReplicaConfig {
-    ReplicaConfig {
-        servername: "sim".into(),
-        version: "mailtwin sim".into(),
-        mechanisms: Vec::new(),
-        compress: false,
-        tls: None,
-        partitions: Vec::new(),
-        trusted: true,
-        limits: Limits::default(),
-        unauthenticated_bytes_max: 1 << 20,
-    }
+    });
+    let mut all = all.into_inner().unwrap_or_else(PoisonError::into_inner);
+    all.found.sort_by_key(|(seed, _)| *seed);
+    all
 }

@@ -1,17 +1,64 @@
-//! A fixed set of seeds, and that a seed is a run.
+//! A fixed set of seeds of each profile, and that a seed is a run.
 
-#[test]
-fn fixed_seeds_converge() {
-    for seed in 0..150 {
-        if let Err(error) = sim::run::run(seed) {
-            panic!("seed {seed}: {error:#}");
+use sim::plan::{Profile, generate};
+use sim::run::execute;
+
+fn find_nothing(profile: Profile, seeds: u64) {
+    for seed in 0..seeds {
+        let (report, _) = execute(&generate(seed, profile), false);
+        if let Some(finding) = report.finding {
+            panic!("seed {seed} of {profile:?}: {finding}");
         }
     }
 }
 
 #[test]
-fn the_same_seed_is_the_same_run() {
-    for seed in 0..10 {
-        assert_eq!(sim::run::run(seed).ok(), sim::run::run(seed).ok());
+fn pairs() {
+    find_nothing(Profile::Pair, 100);
+}
+
+#[test]
+fn both_sides_changed() {
+    find_nothing(Profile::Split, 100);
+}
+
+#[test]
+fn rolling() {
+    find_nothing(Profile::Rolling, 100);
+}
+
+#[test]
+fn meshes() {
+    find_nothing(Profile::Mesh, 100);
+}
+
+#[test]
+fn stores_from_backups() {
+    find_nothing(Profile::Backup, 100);
+}
+
+#[test]
+fn a_plan_is_a_run_to_the_letter() {
+    for profile in Profile::ALL {
+        for seed in 0..10 {
+            let plan = generate(seed, profile);
+            let (first, second) = (execute(&plan, true), execute(&plan, true));
+            assert_eq!(first.0, second.0, "seed {seed} of {profile:?}");
+            assert!(!first.1.is_empty());
+            assert!(
+                first.1 == second.1,
+                "the traces of seed {seed} of {profile:?} differ"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_saved_plan_is_the_plan() {
+    for profile in Profile::ALL {
+        let plan = generate(7, profile);
+        let text = serde_json::to_string(&plan).expect("a plan is plain data");
+        let back: sim::plan::Plan = serde_json::from_str(&text).expect("as written");
+        assert_eq!(back, plan);
     }
 }

@@ -3,28 +3,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::name::{Scope, owner};
-use engine::ticket::Change;
+use engine::ticket::{Change, Reply, Request};
 use protocol::Text;
 use protocol::synclog::{Action, Unprintable};
 
-/// The actions of one transaction, each once, in the order in which they came to be.
+use crate::known::Known;
+
+/// The actions of one transaction, each once, in the order in which they came to be. For those who keep their log elsewhere
+/// than in files; [`crate::LoggingSession`] does it all.
 #[derive(Debug, Default)]
-pub(crate) struct Actions {
+pub struct Actions {
     list: Vec<Action>,
     known: BTreeSet<Action>,
     /// How many there were at the savepoint.
     mark: usize,
     /// Names of mailboxes within the transaction; `None` for one that did not exist.
     names: BTreeMap<Text, Option<Text>>,
+    /// What else there is within the transaction.
+    held: Known,
 }
 
 impl Actions {
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing is to be logged.
+    pub fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
     /// The lines of the log. A name that no line can hold is logged as what holds it.
-    pub(crate) fn lines(&self) -> Result<Vec<u8>, Unprintable> {
+    ///
+    /// # Errors
+    /// When a line can hold neither.
+    pub fn lines(&self) -> Result<Vec<u8>, Unprintable> {
         let mut lines = Vec::new();
         for action in &self.list {
             match (action.print(&mut lines), larger(action)) {
@@ -35,24 +44,27 @@ impl Actions {
         Ok(lines)
     }
 
-    pub(crate) fn savepoint(&mut self) {
+    /// Marks what there is by now.
+    pub fn savepoint(&mut self) {
         self.mark = self.list.len();
     }
 
-    pub(crate) fn rollback(&mut self) {
+    /// Forgets what came behind the mark.
+    pub fn rollback(&mut self) {
         for action in self.list.drain(self.mark..) {
             self.known.remove(&action);
         }
         self.names.clear();
+        self.held = Known::default();
     }
 
     /// A mailbox is known to have this name.
-    pub(crate) fn learn(&mut self, uniqueid: Text, name: Option<Text>) {
+    pub fn learn(&mut self, uniqueid: Text, name: Option<Text>) {
         self.names.insert(uniqueid, name);
     }
 
     /// Mailboxes whose name before the changes has to be asked for.
-    pub(crate) fn unknown(&self, changes: &[Change]) -> Vec<Text> {
+    pub fn unknown(&self, changes: &[Change]) -> Vec<Text> {
         let ids = changes.iter().filter_map(|change| match change {
             Change::PutMailbox(mailbox) => Some(&mailbox.uniqueid),
             Change::RemoveMailbox { uniqueid, .. }
@@ -64,12 +76,25 @@ impl Actions {
         ids.into_iter().cloned().collect()
     }
 
-    /// Takes a change in, before it is made.
-    pub(crate) fn add(&mut self, scope: &Scope, change: &Change) {
+    /// What has to be asked for, and told by [`Actions::know`], before these changes are made.
+    pub fn wanted(&self, scope: &Scope, changes: &[Change]) -> Vec<Request> {
+        self.held.wanted(scope, changes)
+    }
+
+    /// Takes an answer to what was wanted.
+    pub fn know(&mut self, reply: Reply) {
+        self.held.learn(reply);
+    }
+
+    /// Takes a change in, before it is made. What is so already is not logged. [CS-LOG-39]
+    pub fn add(&mut self, scope: &Scope, change: &Change) {
         let user = match scope {
             Scope::User(user) => user.clone(),
             Scope::Shared => Text::EMPTY,
         };
+        if !self.held.changes(change) {
+            return;
+        }
         match change {
             Change::PutMailbox(mailbox) => {
                 let before = self.names.get(&mailbox.uniqueid).cloned().flatten();
@@ -109,7 +134,7 @@ impl Actions {
     }
 
     /// A mailbox has this name now. A rename is named as such, and both names again for readers that know no RENAME.
-    pub(crate) fn moved(&mut self, before: Option<Text>, name: &Text) {
+    pub fn moved(&mut self, before: Option<Text>, name: &Text) {
         if let Some(before) = before.filter(|before| before != name) {
             self.push(Action::Rename {
                 from: before.clone(),

@@ -3,18 +3,18 @@
 
 mod changes;
 mod channel;
-mod config;
 mod error;
 mod files;
 mod intents;
+mod known;
 mod name;
 mod quarantine;
 mod run;
 mod session;
 mod writer;
 
+pub use changes::Actions;
 pub use channel::{Channel, Taken, UNREADABLE_BYTES_MAX};
-pub use config::LogConfig;
 pub use error::LogError;
 pub use intents::recover;
 pub use name::ChannelName;

@@ -81,6 +81,13 @@ impl<S: Session> LoggingSession<S> {
                     Some(unknown) => self.names_of(unknown)?,
                     None => Vec::new(),
                 };
+                let wanted = self.open.as_ref().map(|(scope, actions)| actions.wanted(scope, changes));
+                for request in wanted.unwrap_or_default() {
+                    let reply = self.inner.execute(request)?;
+                    if let Some((_, actions)) = &mut self.open {
+                        actions.know(reply);
+                    }
+                }
                 if let Some((scope, actions)) = &mut self.open {
                     names.into_iter().for_each(|(id, name)| actions.learn(id, name));
                     changes.iter().for_each(|change| actions.add(scope, change));

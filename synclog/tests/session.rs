@@ -366,3 +366,21 @@ fn a_session_that_rests_leaves_no_intents_that_are_logged() {
     assert_eq!(site.intents(), 0);
     assert_eq!(site.logged(), ["MAILBOX user.jane"]);
 }
+
+#[test]
+fn what_is_so_already_is_not_logged() {
+    let mut site = Site::new();
+    let subscribed = || Change::Subscribe {
+        mailbox: Text::from("user.jane"),
+    };
+    site.commit("jane", vec![subscribed()]);
+    assert_eq!(site.logged(), ["SUB jane user.jane"]);
+    site.commit("jane", vec![subscribed()]);
+    assert!(site.logged().is_empty());
+    // Within one transaction what it did itself counts.
+    let unsubscribed = || Change::Unsubscribe {
+        mailbox: Text::from("user.jane"),
+    };
+    site.commit("jane", vec![unsubscribed(), unsubscribed(), subscribed()]);
+    assert_eq!(site.logged(), ["SUB jane user.jane"]);
+}

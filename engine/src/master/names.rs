@@ -43,6 +43,9 @@ impl Run {
             return Ok(());
         };
         let is_new_there = !batch.remotes.contains_key(&batch.locals[index].uniqueid);
+        if self.yields(batch, index, line).await? {
+            return self.join(batch, index, line, "CS-SPLIT-29").await;
+        }
         if line.last_uid == Some(0) && is_new_there && self.peer.replaces_unused() {
             // The replica lets it give way to what is sent. [CS-MBOX-18]
             self.decide_on(&there, &uniqueid, "CS-SPLIT-21", Deed::GiveWay);
@@ -54,7 +57,7 @@ impl Run {
             return self.delete_there(batch, vec![(there, uniqueid)]).await;
         }
         if name::is_inbox(&there) {
-            return self.join_inbox(batch, index, line).await;
+            return self.join(batch, index, line, "CS-SPLIT-24").await;
         }
         if name::is_sieve(&there) {
             // Scripts are the master's; a second mailbox of scripts would make no sense to anybody.
@@ -63,6 +66,26 @@ impl Run {
         }
         let to = self.free_aside_name(batch, &there, &uniqueid).await?;
         self.rename_aside(batch, &uniqueid, &to, "CS-SPLIT-23").await
+    }
+
+    /// Whether it is ours that makes way, because neither holds mail and the replica's has the lower unique id. Two masters
+    /// that made the same mailbox at once would else exchange theirs for ever. [CS-SPLIT-29]
+    async fn yields(&mut self, batch: &Batch, index: usize, line: &MailboxLine) -> Tried<bool> {
+        let ours = &batch.locals[index];
+        let is_lower = line
+            .uniqueid
+            .as_ref()
+            .is_some_and(|theirs| *theirs < ours.uniqueid);
+        if !is_lower || !self.config.copyback || name::is_sieve(&ours.name) {
+            return Ok(false);
+        }
+        let mut cursor = RecordCursor::new(&ours.key());
+        while cursor.peek(&self.port).await?.is_some() {
+            if cursor.take_all().iter().any(|record| !record.is_expunged()) {
+                return Ok(false);
+            }
+        }
+        Ok(!self.holds_mail(line).await?)
     }
 
     /// Whether the replica's mailbox has a live message.
@@ -207,9 +230,15 @@ impl Run {
         )))
     }
 
-    /// Both sides have an INBOX of their own: ours takes over the replica's identity, and both are merged.
-    /// [CS-SPLIT-24]
-    async fn join_inbox(&mut self, batch: &mut Batch, index: usize, line: &MailboxLine) -> Tried<()> {
+    /// Both sides have a mailbox of their own: ours takes over the replica's identity, and both are merged.
+    /// [CS-SPLIT-24] [CS-SPLIT-29]
+    async fn join(
+        &mut self,
+        batch: &mut Batch,
+        index: usize,
+        line: &MailboxLine,
+        rule: &'static str,
+    ) -> Tried<()> {
         let old = batch.locals[index].clone();
         let uniqueid = line.uniqueid.clone().unwrap_or_default();
         if !self.config.copyback {
@@ -220,7 +249,7 @@ impl Run {
             )));
         }
         let former = old.uniqueid.clone();
-        self.decide_on(&old.name, &uniqueid, "CS-SPLIT-24", Deed::JoinInbox { former });
+        self.decide_on(&old.name, &uniqueid, rule, Deed::JoinInbox { former });
         if self.config.dry_run {
             return self.plan_join(batch, &old, line).await;
         }
@@ -232,7 +261,7 @@ impl Run {
         self.begin_read(&batch.scope).await?;
         let joined = joined?;
         self.notice(format!(
-            "{}: the replica had an INBOX of its own; both are one now, under the unique id {uniqueid}",
+            "{}: the replica had a mailbox of its own of this name; both are one now, under the unique id {uniqueid}",
             old.name
         ));
         batch.locals[index] = joined;

@@ -174,7 +174,10 @@ async fn put_entry(conn: &mut Conn, line: &MailboxLine) -> Result<(), Fail> {
 async fn give_way(conn: &Conn, there: Mailbox) -> Result<Change, Fail> {
     let now = conn.port.now().0;
     if there.crc == SyncCrc::EMPTY {
-        let tombstone = Some(tombstone_of(&there, now));
+        // One that was never used was not deleted by anybody: nothing is remembered of it, or this server would delete it
+        // elsewhere in its turn. [CS-SPLIT-43]
+        let was_used = there.last_uid > 0;
+        let tombstone = was_used.then(|| tombstone_of(&there, now));
         return Ok(Change::RemoveMailbox {
             uniqueid: there.uniqueid,
             tombstone,

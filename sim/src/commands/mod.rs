@@ -1,0 +1,105 @@
+//! The program's commands.
+
+mod one;
+mod run;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use sim::plan::Profile;
+
+/// Exit code for wrong usage or files that cannot be read.
+const USAGE: u8 = 64;
+
+/// Runs servers that replicate to each other under faults chosen by a seed, and judges them.
+///
+/// Exit codes: 0 all well, 126 the simulator does not understand, 127 a panic, 128 something did not come about
+/// (liveness), 129 something was that must never be (safety), 64 usage.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs seeds, and prints the line that repeats what it finds.
+    Run(RunArguments),
+    /// Runs a saved plan again.
+    Replay {
+        /// The plan, as `run` saved it.
+        plan: PathBuf,
+    },
+    /// Makes a saved plan as small as it goes while it still breaks the same rule.
+    Shrink {
+        /// The plan.
+        plan: PathBuf,
+        /// Where to write the small one; beside the plan by default.
+        #[arg(long)]
+        output: Option<PathBuf>,
+    },
+    /// Tells what happened in a saved plan, as an HTML page or as text.
+    Story {
+        /// The plan.
+        plan: PathBuf,
+        /// Where to write the page; text to standard output when left out.
+        #[arg(long)]
+        html: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+struct RunArguments {
+    /// How many seeds, from `--first` on.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// As many as go into so many minutes.
+    #[arg(long, conflicts_with = "seeds")]
+    minutes: Option<u64>,
+    /// The first.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Just this one. A commit's hash is taken too.
+    #[arg(long, value_parser = parse_seed, conflicts_with_all = ["seeds", "first", "minutes"])]
+    seed: Option<u64>,
+    /// The mix of topologies, workloads and faults.
+    #[arg(long, value_enum, default_value_t = Profile::Mixed)]
+    profile: Profile,
+    /// Threads; as many as there are cores by default.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// Where plans with findings are saved.
+    #[arg(long, default_value = "target/sim-findings")]
+    save: PathBuf,
+    /// One line of JSON in place of text.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A decimal number, or hex digits such as a commit's hash, of which the first 16 count.
+fn parse_seed(text: &str) -> Result<u64, String> {
+    if let Ok(number) = text.parse() {
+        return Ok(number);
+    }
+    let hex = &text[..text.len().min(16)];
+    u64::from_str_radix(hex, 16).map_err(|_| "a seed is a number or a hash in hex".to_owned())
+}
+
+/// Does what the arguments say.
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Run(arguments) => run::run(&arguments),
+        Command::Replay { plan } => one::replay(&plan),
+        Command::Shrink { plan, output } => one::shrink(&plan, output),
+        Command::Story { plan, html } => one::story(&plan, html),
+    };
+    match done {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("sim: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}

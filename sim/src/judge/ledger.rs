@@ -1,0 +1,43 @@
+//! What clients did, wherever they did it.
+
+use std::collections::BTreeSet;
+
+use protocol::{Guid, Text};
+
+/// A message of a user; mailboxes and UIDs may change, this does not.
+pub type Mail = (Text, Guid);
+
+/// What clients added and removed, over all servers, as far as it was committed.
+#[derive(Default, Debug)]
+pub struct Ledger {
+    /// Every message that a client ever added.
+    pub added: BTreeSet<Mail>,
+    /// Every message of which a client ever removed a copy it saw, by an expunge or with its mailbox.
+    pub removed: BTreeSet<Mail>,
+    /// Messages that went away with a store that was replaced by an older one, and were nowhere else.
+    pub forgiven: BTreeSet<Mail>,
+}
+
+/// What one client transaction does to the ledger when it is committed.
+#[derive(Clone, Default, Debug)]
+pub struct Note {
+    /// Messages added.
+    pub added: Vec<Guid>,
+    /// Messages of which a copy is removed.
+    pub removed: Vec<Guid>,
+}
+
+impl Ledger {
+    /// A client's transaction is committed.
+    pub fn take(&mut self, user: &Text, note: &Note) {
+        self.added
+            .extend(note.added.iter().map(|guid| (user.clone(), *guid)));
+        self.removed
+            .extend(note.removed.iter().map(|guid| (user.clone(), *guid)));
+    }
+
+    /// Whether a message may be missing.
+    pub fn may_miss(&self, mail: &Mail) -> bool {
+        self.removed.contains(mail) || self.forgiven.contains(mail)
+    }
+}

@@ -1,0 +1,67 @@
+//! No message goes away that no client removed.
+
+use std::collections::BTreeSet;
+
+use protocol::Guid;
+
+use super::{Checker, Commit, End, Mail};
+
+/// After every commit everything that was live is live somewhere in the user's mail, or a client removed it; at the end
+/// every message that a client added and none removed is on every server.
+///
+/// A server may lack a message for as long as another has it: where two messages had one UID, the replica's is expunged
+/// there once the master holds it, and comes back under a new UID. [CS-SPLIT-1]
+pub struct Loss;
+
+/// Whether another server shows a message.
+fn is_elsewhere(commit: &Commit<'_>, mail: &Mail) -> bool {
+    let others = commit.views.iter();
+    let mut others = others.filter(|((host, owner), _)| *host != commit.host && *owner == mail.0);
+    others.any(|(_, view)| view.live().any(|(_, record)| record.guid == mail.1))
+}
+
+impl Checker for Loss {
+    fn name(&self) -> &'static str {
+        "nothing is lost"
+    }
+
+    fn committed(&mut self, commit: &Commit<'_>) -> Result<(), String> {
+        let after: BTreeSet<Guid> = commit.after.live().map(|(_, record)| record.guid).collect();
+        for (id, record) in commit.before.live() {
+            let mail = (commit.owner.clone(), record.guid);
+            if !after.contains(&record.guid) && !commit.ledger.may_miss(&mail) && !is_elsewhere(commit, &mail)
+            {
+                let name = commit
+                    .before
+                    .mailboxes
+                    .get(id)
+                    .map(|mailbox| mailbox.name.to_string());
+                return Err(format!(
+                    "message {} (UID {} of {}) went away, and no client removed it",
+                    record.guid,
+                    record.uid,
+                    name.unwrap_or_default()
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn settled(&mut self, end: &End<'_>) -> Result<(), String> {
+        for mail in end.ledger.added.iter().filter(|mail| !end.ledger.may_miss(mail)) {
+            for host in 0..end.hosts {
+                let view = end.views.get(&(host, mail.0.clone()));
+                let is_there = view.is_some_and(|view| view.live().any(|(_, record)| record.guid == mail.1));
+                if !is_there {
+                    return Err(format!(
+                        "message {} of {} is not on {}",
+                        mail.1,
+                        mail.0,
+                        crate::plan::HOST_NAMES[host]
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,39 @@
+//! What a master was told is done is on the replica.
+
+use std::collections::BTreeSet;
+
+use protocol::Guid;
+
+use super::{Checker, Kept};
+
+/// When a task has ended well, every message that was on the master from its beginning to its end, in a mailbox it was
+/// about, is committed on the replica.
+pub struct OkIsThere;
+
+impl Checker for OkIsThere {
+    fn name(&self) -> &'static str {
+        "what was said to be done is there"
+    }
+
+    fn kept(&mut self, kept: &Kept<'_>) -> Result<(), String> {
+        let there: BTreeSet<Guid> = kept.replica.live().map(|(_, record)| record.guid).collect();
+        for (id, began) in &kept.began.mailboxes {
+            let is_named = kept.names.is_none_or(|names| names.contains(&began.name));
+            let now = kept.master.mailboxes.get(id).filter(|now| now.name == began.name);
+            let Some(now) = now.filter(|_| is_named) else {
+                continue;
+            };
+            for (uid, record) in began.records.iter().filter(|(_, record)| !record.is_expunged()) {
+                let stayed = now.records.get(uid).is_some_and(|now| now == record);
+                let mail = (kept.owner.clone(), record.guid);
+                if stayed && !there.contains(&record.guid) && !kept.ledger.may_miss(&mail) {
+                    return Err(format!(
+                        "{} was said to be replicated, and UID {uid} ({}) is not there",
+                        began.name, record.guid
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! At the end all are equal.
+
+use super::{Checker, End, ScopeView};
+use crate::plan::HOST_NAMES;
+
+/// When all is calm and nothing is left to do, servers that replicate to each other show the same.
+pub struct Settled;
+
+impl Checker for Settled {
+    fn name(&self) -> &'static str {
+        "in the end all are equal"
+    }
+
+    fn settled(&mut self, end: &End<'_>) -> Result<(), String> {
+        let empty = ScopeView::default();
+        for (from, to, extra) in end.equal {
+            let owners = end.views.keys().filter(|(host, _)| host == from || host == to);
+            for (_, owner) in owners {
+                let view = |host: usize| {
+                    let view = end.views.get(&(host, owner.clone()));
+                    view.map_or(&empty, |view| view.as_ref())
+                };
+                if let Some(difference) = view(*from).difference(view(*to), *extra) {
+                    return Err(format!(
+                        "{owner} on {} and {}: {difference}",
+                        HOST_NAMES[*from], HOST_NAMES[*to]
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Reads a scope out of a store as plain data.
+
+use anyhow::{Result, bail};
+use engine::model::Mailbox;
+use engine::name::Scope;
+use engine::ticket::{Reply, Request, Select, Session, UidSelect};
+use protocol::Record;
+
+use crate::judge::{MailboxView, Owner, ScopeView};
+
+/// The scope of an owner.
+pub fn scope_of(owner: &Owner) -> Scope {
+    if owner.is_empty() {
+        Scope::Shared
+    } else {
+        Scope::User(owner.clone())
+    }
+}
+
+/// The owner of a scope.
+pub fn owner_of(scope: &Scope) -> Owner {
+    match scope {
+        Scope::User(user) => user.clone(),
+        Scope::Shared => Owner::EMPTY,
+    }
+}
+
+/// Mailboxes of a scope.
+///
+/// # Errors
+/// The store's.
+pub fn mailboxes(session: &mut dyn Session, owner: &Owner) -> Result<Vec<Mailbox>> {
+    let select = if owner.is_empty() {
+        Select::Shared
+    } else {
+        Select::User(owner.clone())
+    };
+    match session.execute(Request::Mailboxes(select))? {
+        Reply::Mailboxes(mailboxes) => Ok(mailboxes),
+        _ => bail!("the store answered something else than mailboxes"),
+    }
+}
+
+/// All records of a mailbox.
+///
+/// # Errors
+/// The store's.
+pub fn records(session: &mut dyn Session, mailbox: &Mailbox) -> Result<Vec<Record>> {
+    let uids = UidSelect::From {
+        uid: 1,
+        limit: u32::MAX,
+    };
+    let request = Request::Records {
+        mailbox: mailbox.key(),
+        uids,
+    };
+    match session.execute(request)? {
+        Reply::Records(records) => Ok(records),
+        _ => bail!("the store answered something else than records"),
+    }
+}
+
+/// Everything that a judge looks at.
+///
+/// # Errors
+/// The store's.
+pub fn view(session: &mut dyn Session, owner: &Owner) -> Result<ScopeView> {
+    let mut view = ScopeView::default();
+    for mailbox in mailboxes(session, owner)? {
+        let records = records(session, &mailbox)?;
+        let records = records.into_iter().map(|record| (record.uid, sorted(record)));
+        let shown = MailboxView {
+            name: mailbox.name.clone(),
+            acl: mailbox.acl.clone(),
+            uidvalidity: mailbox.uidvalidity,
+            last_uid: mailbox.last_uid,
+            highestmodseq: mailbox.highestmodseq,
+            crc: (mailbox.crc.basic, mailbox.crc.annot),
+            records: records.collect(),
+        };
+        view.mailboxes.insert(mailbox.uniqueid, shown);
+    }
+    if !owner.is_empty() {
+        let Reply::UserMeta(meta) = session.execute(Request::UserMeta { user: owner.clone() })? else {
+            bail!("the store answered something else than a user's own data");
+        };
+        view.subscriptions = meta.subscriptions;
+    }
+    Ok(view)
+}
+
+/// The order of keywords and annotations says nothing.
+fn sorted(mut record: Record) -> Record {
+    record.flags.keywords.sort();
+    record.annotations.sort();
+    record
+}
