@@ -39,6 +39,8 @@ pub(crate) enum Event {
     Result(ConnectionId, TaskResult),
     /// What people should know.
     Found(Found),
+    /// A message so large that everything behind it would wait is on its way there, or no longer.
+    Heavy(ConnectionId, bool),
     /// The connection is over.
     Ended(ConnectionId, Box<Result<Progress, ConnectError>>),
 }
@@ -89,6 +91,8 @@ pub(crate) struct Connection {
     pub(crate) worked: bool,
     /// Whether what is under way is alone on purpose.
     pub(crate) alone: bool,
+    /// Whether a very large message is on its way.
+    heavy: bool,
     /// What is under way.
     pub(crate) flights: BTreeMap<TaskId, Flight>,
 }
@@ -105,7 +109,7 @@ impl Connection {
 
     fn has_room(&self, now: Instant) -> bool {
         let stalled = !self.flights.is_empty() && now.duration_since(self.heard) > STALLED_AFTER;
-        self.tasks.is_some() && !self.alone && !stalled && self.flights.len() < self.window()
+        self.tasks.is_some() && !self.alone && !self.heavy && !stalled && self.flights.len() < self.window()
     }
 
     /// How long ago it was opened.
@@ -169,6 +173,7 @@ impl Pool {
             ready: false,
             worked: false,
             alone: false,
+            heavy: false,
             flights: BTreeMap::new(),
         };
         self.connections.insert(id, connection);
@@ -244,6 +249,13 @@ impl Pool {
     pub(crate) fn ready(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.ready = true;
+        }
+    }
+
+    /// Takes note that a connection carries a very large message, or no longer does.
+    pub(crate) fn heavy(&mut self, id: ConnectionId, heavy: bool) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.heavy = heavy;
         }
     }
 
@@ -372,6 +384,7 @@ struct Watch {
     events: mpsc::UnboundedSender<Event>,
     counters: Arc<Counters>,
     ready: bool,
+    heavy: bool,
     /// Messages that are among the counters already.
     messages: u64,
 }
@@ -383,6 +396,7 @@ impl Watch {
             events,
             counters,
             ready: false,
+            heavy: false,
             messages: 0,
         }
     }
@@ -391,6 +405,11 @@ impl Watch {
         if !self.ready && master.is_ready() {
             self.ready = true;
             self.tell(Event::Ready(self.id));
+        }
+        let heavy = master.heavy_bytes() > 0;
+        if heavy != self.heavy {
+            self.heavy = heavy;
+            self.tell(Event::Heavy(self.id, heavy));
         }
         self.found(master.take_findings(), master.take_notices());
         self.count(&master.progress());

@@ -207,6 +207,7 @@ impl State {
                 printer.print(&found.findings);
                 self.total.notices.extend(found.notices);
             }
+            Event::Heavy(id, heavy) => pool.heavy(id, heavy),
             Event::Ended(id, outcome) => self.ended(id, *outcome, pool),
         }
     }

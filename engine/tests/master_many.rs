@@ -203,6 +203,30 @@ fn who_counted_on_an_upload_that_was_refused_sends_it_himself() {
 }
 
 #[test]
+fn a_message_that_all_would_wait_behind_comes_last_and_alone() {
+    const LARGE: usize = 33 << 20;
+    let (mut master, replica) = (mail_of(12), Mail::new("r"));
+    // Two of them, the first where the list begins.
+    for n in [0, 5] {
+        let text = format!("{n}{}", "x".repeat(LARGE));
+        master.append(&format!("user.{}.Sent", user(n)), &[&text]);
+    }
+    let outcome = pair::sync(all(12), &master.store, &replica.store);
+    assert_eq!(outcome.progress.ended, Some(Ending::Done), "{:?}", outcome.progress);
+    assert_eq!(outcome.progress.heavy_bytes, 0);
+    equal(&master, &replica, 12);
+    let said = &outcome.said;
+    let find = |what: &[u8]| said.windows(what.len()).position(|window| window == what);
+    let head = format!(" {}", LARGE + 1);
+    let first_large = find(head.as_bytes()).expect("a large message");
+    for n in (0..12).filter(|n| ![0, 5].contains(n)) {
+        let line = format!("MBOXNAME user.{}.Sent ", user(n));
+        let at = find(line.as_bytes()).expect("a line of each");
+        assert!(at < first_large, "{} waits behind a large message", user(n));
+    }
+}
+
+#[test]
 fn users_with_very_long_listings_are_all_done() {
     // Far more lines than are held at once: whoever comes later waits for room, and nobody waits for ever.
     const LINES: usize = 9_000;

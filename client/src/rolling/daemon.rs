@@ -394,6 +394,7 @@ impl Daemon {
             }
             Event::Result(id, result) => self.landed(id, result),
             Event::Found(found) => self.found(&found),
+            Event::Heavy(id, heavy) => self.pool.heavy(id, heavy),
             Event::Ended(id, outcome) => self.ended(id, *outcome),
         }
     }

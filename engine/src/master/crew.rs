@@ -71,7 +71,8 @@ impl Run {
             loop {
                 stopped |= self.port.is_shutdown();
                 let mut is_over = stopped;
-                while !stopped && members.len() < self.config.items_at_once.max(1) {
+                let most = self.config.items_at_once.max(1);
+                while !stopped && members.len() < most && !self.heavy.is_wanted() {
                     match foreman.begin(self, &busy) {
                         Begin::Item(key, scope, labour) => {
                             busy.insert(scope.clone());
@@ -94,6 +95,7 @@ impl Run {
                         },
                     };
                 }
+                self.heavy.set_under_way(members.len());
                 let before = self.port.moves();
                 let mut ended = Vec::new();
                 for (at, member) in members.iter_mut().enumerate() {

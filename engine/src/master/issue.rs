@@ -8,6 +8,7 @@ use protocol::{MailboxLine, Record};
 use super::Ending;
 use super::ask::RecordReader;
 use super::folders::{Batch, is_placeholder};
+use super::heavy::{Alone, HEAVY_BYTES};
 use super::lines::lower_line;
 use super::run::{Run, Tried, Trouble};
 use super::steps::{Cutter, Step};
@@ -112,7 +113,6 @@ impl Run {
             partition: self.partition_of(mailbox),
             above_uid,
         };
-        self.rely().await;
         let mut plan = self.plan(batch, mailbox, since).await?;
         while let Some(step) = plan.steps.pop_front() {
             self.check_stop()?;
@@ -121,12 +121,35 @@ impl Run {
                 break;
             }
             let rows = plan.rows_of(&step);
+            let _alone = self.alone_with(&rows, above_uid).await;
+            self.rely().await;
             let (rows, uploads) = self.upload_rows(&source, mailbox, rows).await?;
             let (line, rows, cap) = self.step_line(&mut plan, mailbox, remote, &step, rows).await?;
             self.send_or_hold(mailbox, &mut issued, line, rows, cap, uploads)
                 .await?;
         }
         Ok(issued)
+    }
+
+    /// Waits until nothing else is under way, when a step is little more than a message that all would wait behind. A
+    /// Cyrus gets a mailbox as a whole, and is not kept waiting for all the others with it.
+    async fn alone_with(&self, rows: &Rows, above_uid: u32) -> Option<Alone> {
+        let Rows::Held(records) = rows else { return None };
+        if !self.peer.is_mailtwin() {
+            return None;
+        }
+        let new = records
+            .iter()
+            .filter(|record| !record.is_expunged() && record.uid > above_uid);
+        let (mut all, mut largest) = (0u64, 0);
+        for record in new {
+            all = all.saturating_add(record.size);
+            largest = largest.max(record.size);
+        }
+        if largest >= HEAVY_BYTES && largest >= all / 2 {
+            return Some(self.heavy.alone(all).await);
+        }
+        None
     }
 
     async fn send_or_hold(

@@ -13,6 +13,7 @@ mod fetch;
 mod folders;
 mod full;
 mod gone;
+mod heavy;
 mod held;
 mod issue;
 mod jobs;
@@ -173,6 +174,8 @@ pub struct Progress {
     pub message_bytes_sent: u64,
     /// Records sent.
     pub records_sent: u64,
+    /// Bytes of messages so large that whatever is begun now would wait behind them: being sent, or about to be.
+    pub heavy_bytes: u64,
     /// Times the master waited for an answer with nothing else to send.
     pub round_trips: u64,
     /// What failed, in order.
@@ -285,7 +288,15 @@ impl Master {
 
     /// Whether another task would be begun soon; giving more is no error, it only waits here.
     pub fn wants_tasks(&self) -> bool {
-        self.board.wants_tasks()
+        self.board.wants_tasks() && self.heavy_bytes() == 0
+    }
+
+    /// Bytes of messages, being sent or about to be, so large that what is given now would wait long behind them.
+    pub fn heavy_bytes(&self) -> u64 {
+        self.progress
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .heavy_bytes
     }
 
     /// What has come of tasks since the last call, in the order in which they ended.

@@ -9,6 +9,7 @@ use protocol::decode::ReplyDecoder;
 use super::ahead::Ahead;
 use super::blame::Blame;
 use super::connect::{self, PeerProfile};
+use super::heavy::Heavy;
 use super::tasks::Board;
 use super::turn::{Turn, Turns};
 use super::upload::Uploads;
@@ -64,6 +65,8 @@ pub(super) struct Run {
     pub(super) board: Board,
     /// Listings that were asked for ahead.
     pub(super) ahead: Ahead,
+    /// Turns of those that nothing else should wait behind.
+    pub(super) heavy: Heavy,
     /// What the item met.
     pub(super) blame: Blame,
     /// The scope whose state is held for the item.
@@ -94,6 +97,7 @@ impl Run {
             uploads: self.uploads.for_item(owner),
             board: self.board.clone(),
             ahead: self.ahead.clone(),
+            heavy: self.heavy.clone(),
             blame,
             held_read: Mutex::default(),
             transaction: Mutex::default(),
@@ -181,6 +185,7 @@ async fn conduct(
         uploads: Uploads::new(port.clone()),
         board,
         ahead: Ahead::new(port.clone()),
+        heavy: Heavy::new(port.clone(), progress.clone()),
         blame,
         held_read: Mutex::default(),
         transaction: Mutex::default(),
