@@ -36,6 +36,9 @@ const HELD_MAX: usize = 8;
 const IDLE_MAX: Duration = Duration::from_secs(30);
 /// A connection that has lasted so long worked, even without a result.
 const WORKED_AFTER: Duration = Duration::from_secs(60);
+/// Pause before the next try when the replica said that it shuts down: a Cyrus master that gets a connection while it
+/// stops may wait for it for ever. [CS-EXC-37]
+const AFTER_BYE: Duration = Duration::from_secs(1);
 /// How long tasks under way may take once the shutdown file is seen.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
 
@@ -510,7 +513,11 @@ impl Daemon {
         let pause = if worked {
             // The first try after a connection that worked comes at once.
             self.backoff.worked();
-            Duration::ZERO
+            if trouble.said_bye {
+                AFTER_BYE
+            } else {
+                Duration::ZERO
+            }
         } else {
             self.backoff.failed(self.settings.reconnect_maxwait)
         };
@@ -642,11 +649,17 @@ struct Trouble {
     code: &'static str,
     text: String,
     exit: u8,
+    said_bye: bool,
 }
 
 impl Trouble {
     fn new(code: &'static str, text: String, exit: u8) -> Trouble {
-        Trouble { code, text, exit }
+        Trouble {
+            code,
+            text,
+            exit,
+            said_bye: false,
+        }
     }
 }
 
@@ -673,7 +686,10 @@ fn trouble(ending: Option<Ending>, nothing_left: bool) -> Option<Trouble> {
         Ending::ConnectionLost(text) => text,
         _ => text.unwrap_or_default(),
     };
-    Some(Trouble::new(code, text, exit))
+    Some(Trouble {
+        said_bye: text.contains("said BYE"),
+        ..Trouble::new(code, text, exit)
+    })
 }
 
 /// The log's word for a task.
