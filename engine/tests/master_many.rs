@@ -212,7 +212,12 @@ fn a_message_that_all_would_wait_behind_comes_last_and_alone() {
         master.append(&format!("user.{}.Sent", user(n)), &[&text]);
     }
     let outcome = pair::sync(all(12), &master.store, &replica.store);
-    assert_eq!(outcome.progress.ended, Some(Ending::Done), "{:?}", outcome.progress);
+    assert_eq!(
+        outcome.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        outcome.progress
+    );
     assert_eq!(outcome.progress.heavy_bytes, 0);
     equal(&master, &replica, 12);
     let said = &outcome.said;
