@@ -4,10 +4,10 @@ use std::path::Path;
 
 use engine::flow::Now;
 use engine::local::{self, Moment, NewMailbox};
-use engine::model::{Mailbox, QuotaLimits, SeenState, Tombstone};
+use engine::model::{Mailbox, QuotaLimits, SeenState, ServerAnnotation, SieveScript, Tombstone};
 use engine::name::Scope;
 use engine::ticket::{Change, Reply, Request, Resting, Select, Session};
-use protocol::Text;
+use protocol::{Guid, Text};
 use store::memory::MemoryStore;
 use synclog::{ChannelName, LoggingSession, Writer};
 
@@ -187,10 +187,15 @@ fn what_belongs_to_users_and_the_server() {
             },
             Change::PutQuota(limits),
             Change::RemoveQuota { root: root() },
+            Change::PutScript(SieveScript {
+                name: Text::from("s"),
+                last_update: 1,
+                guid: Guid::NULL,
+                content: Text::from("keep;"),
+            }),
             Change::RemoveScript {
                 name: Text::from("s"),
             },
-            Change::ActivateScript { name: None },
         ],
     );
     assert_eq!(
@@ -202,12 +207,17 @@ fn what_belongs_to_users_and_the_server() {
             "META jane"
         ]
     );
-    let entry = Change::RemoveServerAnnotation {
-        entry: Text::from("/motd"),
-        userid: Text::EMPTY,
+    let motd = |value: &'static str| {
+        Change::PutServerAnnotation(ServerAnnotation {
+            entry: Text::from("/motd"),
+            userid: Text::EMPTY,
+            value: Text::from(value),
+        })
     };
-    site.commit("", vec![entry]);
+    site.commit("", vec![motd("hello")]);
     assert_eq!(site.logged(), ["ANNOTATION \"\""]);
+    site.commit("", vec![motd("hello")]);
+    assert!(site.logged().is_empty());
     site.commit("jane", vec![Change::RemoveUser { deleted_at: 1 }]);
     assert_eq!(site.logged(), ["UNUSER jane"]);
 }
