@@ -164,3 +164,39 @@ async fn guessers_wait_and_are_told() {
     }
     panic!("a guesser's place was always given away");
 }
+
+/// Before the login a little must not inflate to much, and the peer is told why.
+#[tokio::test]
+async fn a_bomb_before_login() {
+    let theirs = Mail::new("theirs");
+    let server = Running::tcp(of_memory(&theirs.store), |config| {
+        // So that the bomb is what ends it, and not the sum of its bytes.
+        config.unauthenticated_bytes_max = 1 << 40;
+    })
+    .await;
+    let mut peer = Peer::connect(&server).await;
+    peer.banner().await;
+    peer.send("COMPRESS DEFLATE\r\n").await;
+    assert_eq!(peer.line().await, "OK DEFLATE active\r\n");
+    let mut bomb = Vec::with_capacity(1 << 20);
+    flate2::Compress::new(flate2::Compression::best(), false)
+        .compress_vec(&b"NOOP".repeat(4 << 20), &mut bomb, flate2::FlushCompress::Sync)
+        .expect("deflates");
+    let (mut reading, mut writing) = peer.0.into_inner().into_split();
+    let sending = tokio::spawn(async move {
+        // The server closes before all of it is out.
+        let _ = writing.write_all(&bomb).await;
+        writing
+    });
+    let mut answers = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, reading.read_to_end(&mut answers));
+    // A reset behind the reason is as good as an end.
+    let _ = read.await.expect("closed in time");
+    let mut plain = Vec::with_capacity(1 << 20);
+    let _ =
+        flate2::Decompress::new(false).decompress_vec(&answers, &mut plain, flate2::FlushDecompress::None);
+    let said = String::from_utf8_lossy(&plain);
+    assert!(said.contains("inflates to more than 64 times its size"), "{said}");
+    drop(sending.await);
+    server.stop().await;
+}
