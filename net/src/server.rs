@@ -114,6 +114,8 @@ pub enum Connection {
     Accepted,
     /// One has ended.
     Ended,
+    /// A listener is closed: it will give no other.
+    NoMore,
 }
 
 /// Is told of each connection; must not block.
@@ -284,6 +286,7 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<P
         }
     }
     drop(listener);
+    (shared.notice)(Connection::NoMore);
     while connections.join_next().await.is_some() {}
 }
 

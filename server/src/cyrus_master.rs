@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd;
 use tokio::io::Interest;
 use tokio::net::unix::pipe::Sender;
 
+/// Takes no connection any more, and others may be started. [CS-SVC-6] [CS-SVC-25]
+const UNAVAILABLE: i32 = 2;
 /// Has taken a connection and can take more. A server that serves many tells nothing else and so counts as available
 /// all the time. [CS-SVC-8] [CS-SVC-9]
 const CONNECTION_MULTI: i32 = 4;
@@ -33,9 +35,17 @@ impl CyrusMaster {
 
     /// Tells that a connection was accepted, for master's statistics. Master that has no time to read misses one.
     pub(crate) fn accepted(&self) {
-        match (&self.pipe).write(&message(CONNECTION_MULTI, std::process::id())) {
-            Ok(_) => {}
-            Err(error) => tracing::debug!(%error, "Cyrus's master was not told of a connection"),
+        self.tell(CONNECTION_MULTI);
+    }
+
+    /// Tells that the socket is closed here, so that master starts another process for whoever comes.
+    pub(crate) fn accepts_no_more(&self) {
+        self.tell(UNAVAILABLE);
+    }
+
+    fn tell(&self, kind: i32) {
+        if let Err(error) = (&self.pipe).write(&message(kind, std::process::id())) {
+            tracing::debug!(%error, kind, "Cyrus's master was not told");
         }
     }
 
@@ -76,6 +86,9 @@ mod tests {
         let number = |part: &[u8]| i32::from_ne_bytes(part.try_into().expect("four bytes"));
         assert_eq!(number(&bytes[..4]), 4);
         assert_eq!(u32::try_from(number(&bytes[4..])), Ok(std::process::id()));
+        master.accepts_no_more();
+        reader.read_exact(&mut bytes).expect("a message");
+        assert_eq!(number(&bytes[..4]), 2);
         let alive = tokio::time::timeout(std::time::Duration::from_millis(50), master.gone()).await;
         assert!(alive.is_err());
         drop(reader);

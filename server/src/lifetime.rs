@@ -22,10 +22,12 @@ pub(crate) struct Counts {
 pub(crate) fn counting(master: Option<Arc<CyrusMaster>>) -> (Notice, watch::Receiver<Counts>) {
     let (sender, receiver) = watch::channel(Counts::default());
     let notice = move |what| {
-        if what == Connection::Accepted
-            && let Some(master) = &master
-        {
-            master.accepted();
+        if let Some(master) = &master {
+            match what {
+                Connection::Accepted => master.accepted(),
+                Connection::NoMore => master.accepts_no_more(),
+                Connection::Ended => {}
+            }
         }
         sender.send_modify(|counts| match what {
             Connection::Accepted => {
@@ -33,6 +35,7 @@ pub(crate) fn counting(master: Option<Arc<CyrusMaster>>) -> (Notice, watch::Rece
                 counts.open += 1;
             }
             Connection::Ended => counts.open -= 1,
+            Connection::NoMore => {}
         });
     };
     (Arc::new(notice), receiver)

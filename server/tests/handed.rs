@@ -256,7 +256,13 @@ fn cyrus_master_is_told_of_each_connection() {
         "{}",
         server.log()
     );
+    // The third is the last: another process has to be started for those who come now.
     let held = talk(TcpStream::connect(&address).expect("connects"));
+    for kind in [4_i32, 2] {
+        let mut message = [0; 8];
+        messages.read_exact(&mut message).expect("a message");
+        assert_eq!(message[..4], kind.to_ne_bytes());
+    }
     drop(held);
     let (code, stderr) = server.wait();
     assert_eq!(code, Some(0), "{stderr}");
