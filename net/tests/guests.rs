@@ -3,11 +3,13 @@
 #[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use engine::master::Compress;
+use engine::ticket::{Reply, Request, Session, StoreError};
 use net::guests::GuestLimits;
 use store::memory::MemoryStore;
 use support::mail::Mail;
@@ -198,5 +200,46 @@ async fn a_bomb_before_login() {
     let said = String::from_utf8_lossy(&plain);
     assert!(said.contains("inflates to more than 64 times its size"), "{said}");
     drop(sending.await);
+    server.stop().await;
+}
+
+/// A store that a stranger must not reach.
+struct Untouched;
+
+impl Session for Untouched {
+    fn execute(&mut self, request: Request) -> Result<Reply, StoreError> {
+        panic!("a stranger reached the store: {request:?}")
+    }
+}
+
+/// Whatever is said before the login, no thread, file or place to work at is taken for it.
+#[tokio::test]
+async fn strangers_do_not_reach_the_store() {
+    let server = Running::tcp(Arc::new(|| Box::new(Untouched)), |_| {}).await;
+    let mut peer = Peer::connect(&server).await;
+    peer.banner().await;
+    let guid = "00000000000000000000000000000000deadbeef";
+    for (command, answer) in [
+        ("NOOP".to_owned(), "OK "),
+        ("RESTART".to_owned(), "OK Restarting"),
+        ("GET USER jane".to_owned(), "NO Please authenticate first"),
+        ("APPLY UNUSER jane".to_owned(), "NO Please authenticate first"),
+        (
+            format!("APPLY MESSAGE (%{{default {guid} 3}}\r\nabc)"),
+            "NO Please authenticate first",
+        ),
+        (
+            "RESTORE MAILBOX %(UNIQUEID u MBOXNAME user.jane)".to_owned(),
+            "NO Please authenticate first",
+        ),
+        ("nonsense".to_owned(), "BAD "),
+        ("RESTART".to_owned(), "OK Restarting"),
+        ("EXIT".to_owned(), "OK Finished"),
+    ] {
+        peer.send(&format!("{command}\r\n")).await;
+        let said = peer.line().await;
+        assert!(said.starts_with(answer), "{command}: {said}");
+    }
+    assert_eq!(peer.rest().await, "");
     server.stop().await;
 }

@@ -203,6 +203,8 @@ impl Conn {
                 self.say(ok("Finished"));
                 return Err(Stop::Exit);
             }
+            // Nothing can be staged, and a stranger is no reason to wake the store.
+            Command::Restart if self.peer == Peer::Guest => self.say(ok("Restarting")),
             Command::Restart => match self.port.store(Request::ForgetStaged).await {
                 Ok(_) => self.say(ok("Restarting")),
                 Err(error) => self.say(Fail::from(error).to_final()),
