@@ -10,8 +10,11 @@ use sim::{shrink, story};
 
 fn load(path: &Path) -> Result<Plan> {
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    serde_json::from_str(&text)
-        .with_context(|| format!("{} is no plan as `sim run` saves them", path.display()))
+    let plan: Plan = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no plan as `sim run` saves them", path.display()))?;
+    plan.check()
+        .map_err(|wrong| anyhow::anyhow!("{} cannot be run: {wrong}", path.display()))?;
+    Ok(plan)
 }
 
 fn code(finding: Option<&Finding>) -> u8 {

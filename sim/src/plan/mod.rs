@@ -25,6 +25,34 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+impl Plan {
+    /// Whether a plan that was read from somewhere can be run.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        if self.hosts == 0 || self.hosts > HOST_NAMES.len() {
+            return Err(format!(
+                "{} servers; there can be 1 to {}",
+                self.hosts,
+                HOST_NAMES.len()
+            ));
+        }
+        let outside = |host: usize| host >= self.hosts;
+        if self
+            .links
+            .iter()
+            .any(|link| outside(link.from) || outside(link.to))
+        {
+            return Err("a link leads to a server that there is not".to_owned());
+        }
+        match self.steps.iter().position(|step| outside(step.host)) {
+            Some(at) => Err(format!("step {at} is on a server that there is not")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Names of hosts in traces and stories.
 pub const HOST_NAMES: [&str; 4] = ["ares", "boreas", "chiron", "daphne"];
 /// Names of users; few, so that they meet.

@@ -33,12 +33,12 @@ pub fn html(plan: &Plan, report: &Report, happened: &[Happened]) -> String {
         out,
         "<div class=\"scroll\"><svg viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" role=\"img\" aria-label=\"What happened, in order of time\"><defs><marker id=\"tip\" viewBox=\"0 0 8 8\" refX=\"8\" refY=\"4\" markerWidth=\"8\" markerHeight=\"8\" orient=\"auto-start-reverse\"><path d=\"M0 0 L8 4 L0 8z\"/></marker></defs>"
     );
-    for host in 0..plan.hosts {
+    for (host, name) in HOST_NAMES.iter().enumerate().take(plan.hosts) {
         let x = lane(host);
         let _ = write!(
             out,
             "<text class=\"host\" x=\"{x}\" y=\"18\">{}</text><line class=\"lane\" x1=\"{x}\" y1=\"28\" x2=\"{x}\" y2=\"{height}\"/>",
-            HOST_NAMES[host]
+            name
         );
     }
     for (row, what) in happened.iter().enumerate() {

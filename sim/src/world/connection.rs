@@ -8,13 +8,12 @@ use engine::ticket::StoreError;
 use protocol::Text;
 use protocol::limits::Limits;
 
+use super::host::Began;
 use super::machine::{Machine, Side};
 use super::storage::Stored;
 use super::{Due, PEER_TIMEOUT_MS, World};
-use crate::judge::{Owner, ScopeView};
 use crate::report::Verdict;
 use crate::trace::{Kind, shown};
-use std::sync::Arc;
 
 /// The master's side.
 pub const MASTER: usize = 0;
@@ -27,7 +26,7 @@ pub enum Owning {
     /// A channel of a host.
     Channel(usize, usize),
     /// A run by hand, with what the master showed when it began.
-    Run(Vec<(Owner, Arc<ScopeView>)>),
+    Run(Began),
 }
 
 /// A connection.
@@ -424,7 +423,7 @@ impl World {
         }
     }
 
-    fn run_ended(&mut self, link: usize, began: &[(Owner, Arc<ScopeView>)], ended: Ended) {
+    fn run_ended(&mut self, link: usize, began: &Began, ended: Ended) {
         if ended.progress.ended == Some(Ending::Done) {
             for (owner, began) in began {
                 self.kept(self.links[link], owner, None, began);

@@ -43,6 +43,12 @@ pub struct Disk {
     pub crash: Option<(u64, Moment, u64)>,
 }
 
+/// What a master showed when something began, of those it was about.
+pub type Began = Vec<(Owner, Arc<ScopeView>)>;
+
+/// A task that was given, with what the master showed then.
+pub type Given = (Work, Began);
+
 /// A log and what follows it.
 pub struct Channel {
     /// The link.
@@ -58,7 +64,7 @@ pub struct Channel {
     /// The connection of the process.
     pub connection: Option<u32>,
     /// Tasks given to it, with what the master's store showed then.
-    pub given: BTreeMap<TaskId, (Work, Vec<(Owner, Arc<ScopeView>)>)>,
+    pub given: BTreeMap<TaskId, Given>,
     /// No connection before then.
     pub open_at_ms: u64,
     /// The pause after the next failure.

@@ -9,12 +9,11 @@ use protocol::Text;
 use protocol::synclog::Lines;
 
 use super::connection::{MASTER, Owning};
-use super::host::{PAUSE_MS_FIRST, PAUSE_MS_MAX};
+use super::host::{Began, PAUSE_MS_FIRST, PAUSE_MS_MAX};
 use super::machine::Machine;
 use super::{Due, World};
-use crate::judge::{Owner, ScopeView};
+use crate::judge::Owner;
 use crate::trace::Kind;
-use std::sync::Arc;
 
 /// How soon a daemon sees what is new in its log.
 const WAKE_MS: u64 = 2;
@@ -138,7 +137,7 @@ impl World {
     }
 
     /// What a task is about, as the master shows it now.
-    fn began(&self, host: usize, work: &Work) -> Vec<(Owner, Arc<ScopeView>)> {
+    fn began(&self, host: usize, work: &Work) -> Began {
         let of = |owner: Owner| {
             let view = self.view_of(host, &owner);
             (owner, view)

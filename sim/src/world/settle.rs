@@ -66,7 +66,7 @@ impl World {
     fn nothing_is_stuck(&mut self) {
         let stuck = self.connections.iter().find_map(|(id, connection)| {
             let side = connection.sides[MASTER].as_ref()?;
-            (!side.is_idle()).then(|| (*id, side.waiting))
+            (!side.is_idle()).then_some((*id, side.waiting))
         });
         if let Some((id, waiting)) = stuck {
             let reason: Option<Waiting> = waiting;
