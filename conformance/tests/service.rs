@@ -7,7 +7,9 @@ use conformance::process;
 use conformance::programs::{self, Twin};
 use conformance::proxy::Proxy;
 use std::io::Write;
-use std::process::Stdio;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -15,13 +17,57 @@ type Outcome = Result<(), Box<dyn std::error::Error>>;
 /// Longer than anything here takes, on a machine that does a lot else.
 const PATIENCE: Duration = Duration::from_secs(90);
 const USER: &str = "anna";
+/// What administrators are told to do, which is what is done here.
+const PAGE: &str = include_str!("../../docs/OPERATIONS.md");
 const MESSAGE: &[u8] = b"From: a@example.org\r\nSubject: hello\r\n\r\nHello.\r\n";
+
+/// Our programs where every user may start them; they are copied when a folder above them is closed to others.
+struct Programs {
+    folder: PathBuf,
+    _copies: Option<tempfile::TempDir>,
+}
+
+impl Programs {
+    fn find() -> Result<Programs, Box<dyn std::error::Error>> {
+        let folder = programs::folder()?.canonicalize()?;
+        let open = |path: &Path| path.metadata().is_ok_and(|of| of.mode() & 0o001 != 0);
+        if folder.ancestors().all(open) {
+            return Ok(Programs {
+                folder,
+                _copies: None,
+            });
+        }
+        let copies = tempfile::tempdir()?;
+        std::fs::set_permissions(copies.path(), std::fs::Permissions::from_mode(0o755))?;
+        for name in ["sync_server", "mailtwin"] {
+            std::fs::copy(folder.join(name), copies.path().join(name))?;
+        }
+        Ok(Programs {
+            folder: copies.path().to_path_buf(),
+            _copies: Some(copies),
+        })
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+}
+
+/// The line for cyrus.conf as the page has it: name, program and address.
+fn line_of_the_page() -> Option<(&'static str, &'static str, &'static str)> {
+    let line = PAGE.lines().find(|line| line.starts_with("  syncserver cmd="))?;
+    let (name, rest) = line.trim().split_once(" cmd=\"")?;
+    let (command, rest) = rest.split_once('"')?;
+    let program = command.strip_suffix(" -C /etc/imapd.conf")?;
+    Some((name, program, rest.strip_prefix(" listen=\"")?.strip_suffix('"')?))
+}
 
 /// A Cyrus one of whose services is our server.
 struct Served {
     cyrus: Cyrus,
     port: Port,
     program: String,
+    programs: Programs,
 }
 
 impl Served {
@@ -30,21 +76,28 @@ impl Served {
         if !cyrus::usable(test) || !programs::usable(test) {
             return Ok(None);
         }
-        let program = programs::folder()?.join("sync_server").display().to_string();
+        let (name, program, listen) = line_of_the_page().ok_or("no line for cyrus.conf on the page")?;
+        assert_eq!((program, listen), ("/usr/sbin/sync_server", "csync"));
+        let programs = Programs::find()?;
+        let program = programs.path("sync_server");
         let port = Port::reserve()?;
-        let setup = Setup::new("mail", &[USER]).service("syncserver", &program, &port.address());
+        let setup = Setup::new("mail", &[USER]).service(name, &program, &port.address());
         let cyrus = Cyrus::start(setup)?;
-        let served = Served { cyrus, port, program };
+        let served = Served {
+            cyrus,
+            port,
+            program,
+            programs,
+        };
         served.set_password()?;
         Ok(Some(served))
     }
 
     /// As the administrator does it, under the user cyrus.
     fn set_password(&self) -> Outcome {
-        let mailtwin = programs::folder()?.join("mailtwin").display().to_string();
         let mut child = self
             .cyrus
-            .command(&mailtwin)
+            .command(&self.programs.path("mailtwin"))
             .args(["passwd", ADMIN])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -265,5 +318,91 @@ fn the_imap_probe_is_answered() -> Outcome {
         with_ours < with_cyrus,
         "{with_ours:?} with ours, {with_cyrus:?} with Cyrus's"
     );
+    Ok(())
+}
+
+/// The blocks of the page about a server that root starts, run as they are written but for places and for the user, who is
+/// `nobody` here. [CS-SVC-18] [CS-SVC-23]
+#[test]
+fn alone_and_started_by_root() -> Outcome {
+    let root = std::fs::metadata("/proc/self")?.uid() == 0;
+    if !root || !programs::usable("service_alone") {
+        return Ok(());
+    }
+    let place = tempfile::tempdir()?;
+    std::fs::set_permissions(place.path(), std::fs::Permissions::from_mode(0o755))?;
+    let folder = place.path().display().to_string();
+    for name in ["etc", "var"] {
+        std::fs::create_dir(place.path().join(name))?;
+    }
+    std::fs::write(place.path().join("etc/password"), format!("{PASSWORD}\n"))?;
+    let programs = Programs::find()?;
+    let port = Port::reserve()?;
+    let here = |text: &str| {
+        let replaced = [
+            ("/etc/mailtwin", format!("{folder}/etc")),
+            ("/var/lib/mailtwin", format!("{folder}/var")),
+            ("/run/mailtwin.pid", format!("{folder}/pid")),
+            ("192.0.2.10:2005", port.address()),
+            ("-o mailtwin", "-o nobody".to_owned()),
+            ("mailtwin_user: mailtwin", "mailtwin_user: nobody".to_owned()),
+            ("runuser -u mailtwin", "runuser -u nobody".to_owned()),
+        ];
+        let replace = |text: String, (from, to): &(&str, String)| text.replace(from, to);
+        replaced.iter().fold(text.to_owned(), replace)
+    };
+    let blocks: Vec<String> = PAGE
+        .split("```sh alone\n")
+        .skip(1)
+        .filter_map(|rest| Some(here(rest.split_once("```")?.0)))
+        .collect();
+    let [start, stop] = blocks.as_slice() else {
+        return Err("the page has two blocks about it".into());
+    };
+    // With a key besides that only root can read.
+    let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
+    std::fs::write(place.path().join("cert.pem"), key.cert.pem())?;
+    std::fs::write(place.path().join("key.pem"), key.signing_key.serialize_pem())?;
+    std::fs::set_permissions(
+        place.path().join("key.pem"),
+        std::fs::Permissions::from_mode(0o600),
+    )?;
+    let keys = format!("tls_server_cert: {folder}/cert.pem\ntls_server_key: {folder}/key.pem\nEOF\n");
+    let (before, line) = start.rsplit_once("sync_server ").ok_or("a line that starts it")?;
+    let path = format!("{}:{}", programs.folder.display(), std::env::var("PATH")?);
+    let bash = |script: &str| {
+        let mut command = Command::new("bash");
+        command
+            .args(["-euc", script])
+            .env("PATH", &path)
+            .current_dir(place.path());
+        command
+    };
+    let script = before.replacen("\nEOF\n", &format!("\n{keys}"), 1);
+    process::run(&mut bash(&script), PATIENCE)?.success(&script)?;
+    let arguments = line.trim().strip_suffix(" &").ok_or("in the background")?;
+    let mut server =
+        process::Daemon::start(bash(&format!("exec sync_server {arguments}")).stdout(Stdio::null()))?;
+    let mut csync = None;
+    wait_for("the server", || {
+        csync = Csync::tcp(&port.address()).ok();
+        csync.is_some() || server.ended().is_some()
+    });
+    let mut csync = csync.ok_or("the server has ended")?;
+    assert!(
+        csync.banner.iter().any(|line| line == "* STARTTLS"),
+        "{:?}",
+        csync.banner
+    );
+    csync.login(ADMIN, PASSWORD)?;
+    assert!(csync.ask(b"GET USER nobody")?.is_ok());
+    let nobody = std::fs::metadata(place.path().join("var/alone"))?.uid();
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id()))?;
+    let all = format!("Uid:\t{nobody}\t{nobody}\t{nobody}\t{nobody}\n");
+    assert!(status.contains(&all), "{status}");
+    assert_ne!(nobody, 0);
+    process::run(&mut bash(stop), PATIENCE)?.success(stop)?;
+    wait_for("its end", || server.ended().is_some());
+    assert_eq!(server.ended().and_then(|status| status.code()), Some(0));
     Ok(())
 }
