@@ -9,6 +9,7 @@
 //! come to rest, equal.
 #![forbid(unsafe_code)]
 
+pub mod exhaustive;
 pub mod judge;
 pub mod plan;
 pub mod report;

@@ -12,6 +12,8 @@ pub struct Report {
     pub events: u64,
     /// Storage tickets.
     pub tickets: u64,
+    /// Those of each server, until faults were switched off.
+    pub tickets_of: [u64; 4],
     /// Transactions committed.
     pub commits: u64,
     /// Changes of clients that were committed.

@@ -62,3 +62,11 @@ fn a_saved_plan_is_the_plan() {
         assert_eq!(back, plan);
     }
 }
+
+#[test]
+fn all_histories_of_two_operations_with_every_death() {
+    let outcome = sim::exhaustive::run(2, 2, |_, _| {});
+    assert_eq!(outcome.histories, 28);
+    assert!(outcome.runs > 1_000, "{} runs", outcome.runs);
+    assert!(outcome.found.is_empty(), "{:?}", outcome.found);
+}

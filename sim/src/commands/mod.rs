@@ -1,5 +1,7 @@
 //! The program's commands.
 
+mod coverage;
+mod exhaustive;
 mod one;
 mod run;
 
@@ -27,6 +29,27 @@ struct Arguments {
 enum Command {
     /// Runs seeds, and prints the line that repeats what it finds.
     Run(RunArguments),
+    /// Runs all small histories, each with a death at every storage ticket.
+    Exhaustive {
+        /// Operations of a history, at most.
+        #[arg(long, default_value_t = 4)]
+        operations: u32,
+        /// Threads; as many as there are cores by default.
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Where plans with findings are saved.
+        #[arg(long, default_value = "target/sim-findings")]
+        save: PathBuf,
+    },
+    /// Runs seeds and tells what they reached: faults, changes, refusals, rules where both sides had changed.
+    Coverage {
+        /// How many seeds of each profile.
+        #[arg(long, default_value_t = 1_000)]
+        seeds: u64,
+        /// One line of JSON in place of a table.
+        #[arg(long)]
+        json: bool,
+    },
     /// Runs a saved plan again.
     Replay {
         /// The plan, as `run` saved it.
@@ -87,10 +110,21 @@ fn parse_seed(text: &str) -> Result<u64, String> {
     u64::from_str_radix(hex, 16).map_err(|_| "a seed is a number or a hash in hex".to_owned())
 }
 
+/// As many threads as asked for, or as there are cores.
+fn threads(asked: Option<usize>) -> usize {
+    asked.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 /// Does what the arguments say.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Exhaustive {
+            operations,
+            threads,
+            save,
+        } => exhaustive::run(operations, threads, &save),
+        Command::Coverage { seeds, json } => coverage::run(seeds, json),
         Command::Replay { plan } => one::replay(&plan),
         Command::Shrink { plan, output } => one::shrink(&plan, output),
         Command::Story { plan, html } => one::story(&plan, html),

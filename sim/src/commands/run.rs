@@ -10,9 +10,7 @@ use sim::run::{Many, many};
 use super::RunArguments;
 
 pub fn run(arguments: &RunArguments) -> Result<u8> {
-    let threads = arguments
-        .threads
-        .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from));
+    let threads = super::threads(arguments.threads);
     #[allow(
         clippy::disallowed_methods,
         reason = "how long the simulator may run, not what happens in it"

@@ -86,6 +86,8 @@ pub struct World {
     restored: BTreeSet<usize>,
     /// Hosts where clients changed mail.
     written: BTreeSet<usize>,
+    /// Whether faults are over.
+    is_calm: bool,
     /// What came of the last run by hand.
     last_run: Option<connection::Ended>,
     trace: Trace,
@@ -137,6 +139,7 @@ impl World {
             views: Views::new(),
             restored: BTreeSet::new(),
             written: BTreeSet::new(),
+            is_calm: false,
             last_run: None,
             trace,
             report: Report::default(),

@@ -20,6 +20,7 @@ impl World {
     /// Faults end; then all is demanded.
     pub(super) fn settle(&mut self) {
         self.tell(0, None, Kind::Fault, || "all faults are over".to_owned());
+        self.is_calm = true;
         self.noise.latency_ms_max = self.noise.latency_ms_max.min(5);
         for host in &mut self.hosts {
             host.disk = super::host::Disk::default();

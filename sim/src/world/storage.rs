@@ -49,6 +49,9 @@ impl World {
         request: Request,
     ) -> Stored {
         self.report.tickets += 1;
+        if !self.is_calm {
+            self.report.tickets_of[host] += 1;
+        }
         let crash = self.crash_moment(host);
         let touches = touches(&request);
         if let Some((Moment::Before, down_ms)) = crash {
