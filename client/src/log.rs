@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use net::config::LogFormat;
+use net::shown::Straight;
 use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -103,7 +104,7 @@ enum Line {
 impl Write for Line {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
         match self {
-            Line::Stderr(stderr) => stderr.write(text),
+            Line::Stderr(stderr) => Straight(stderr).write(text),
             Line::System(log, level) => {
                 // Nobody can be told that the log is gone.
                 let _ = log.socket.send(&message(*level, text));

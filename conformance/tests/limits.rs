@@ -184,6 +184,10 @@ fn names_over_the_wire_stay_inside() -> Outcome {
     assert!(!Path::new("/tmp").join(&escape).exists());
     let listed = twin.mailtwin(&["list", "alice"])?.success("list")?;
     assert!(is_showable(&listed.text()), "{:?}", listed.text());
+    for arguments in [&["list"][..], &["status"], &["quarantine", "list"], &["check"]] {
+        let said = twin.mailtwin(arguments)?.text();
+        assert!(is_showable(&said), "{arguments:?}: {said:?}");
+    }
     twin.mailtwin(&["verify"])?.success("verify")?;
     twin.stop()?;
     assert!(is_showable(&twin.log()), "{:?}", twin.log());
@@ -216,6 +220,62 @@ fn names_over_the_wire_stay_inside() -> Outcome {
             assert!(line != "USER jane", "a name became a line of its own");
         }
     }
+    Ok(())
+}
+
+/// A log that somebody else wrote into: what cannot be a name is set aside, and the rest goes its way.
+#[test]
+fn lines_in_the_log_stay_inside() -> Outcome {
+    if !programs::usable("hostile_log") {
+        return Ok(());
+    }
+    let escape = format!("mailtwin-escape-{}", std::process::id());
+    let mut replica = Twin::tcp("replica", &[])?;
+    replica.start()?;
+    let master = Twin::tcp("master", &["sync_log: yes", "mailtwin_quarantine_after: 1"])?;
+    twin_mail(&master)?;
+    let folder = master.directory().join("conf/sync");
+    std::fs::create_dir_all(&folder)?;
+    let mut log = b"\0\xff\x1b[31m\nNONSENSE\n".to_vec();
+    for name in NASTY {
+        let name = name.replace('@', &escape);
+        for line in [
+            format!("USER {name}\n"),
+            format!("MAILBOX \"user.alice.{name}\"\n"),
+            format!("META \"{name}\"\n"),
+            format!("SUB \"{name}\" \"{name}\"\n"),
+        ] {
+            log.extend_from_slice(line.as_bytes());
+        }
+    }
+    log.extend_from_slice(b"USER alice\n");
+    std::fs::write(folder.join("log"), log)?;
+    let run = master.sync_client(&replica.address(), &["-1", "-v"])?;
+    assert!(is_showable(&run.text()), "{:?}", run.text());
+    for arguments in [&["status"][..], &["quarantine", "list"]] {
+        let said = master.mailtwin(arguments)?.text();
+        assert!(is_showable(&said), "{arguments:?}: {said:?}");
+    }
+    let listed = replica.mailtwin(&["list", "alice"])?;
+    assert!(
+        listed.status.success(),
+        "what was right went its way: {}",
+        run.text()
+    );
+    assert!(!Path::new("/tmp").join(&escape).exists());
+    for place in [master.directory(), replica.directory()] {
+        for path in below(place)? {
+            let file = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            let tame = |c: char| c.is_ascii_alphanumeric() || "@_-+=.%~".contains(c);
+            let file = file.ok_or("a name")?;
+            assert!(
+                file.chars().all(tame) && !file.starts_with('.'),
+                "{}",
+                path.display()
+            );
+        }
+    }
+    replica.stop()?;
     Ok(())
 }
 

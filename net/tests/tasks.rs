@@ -1,5 +1,6 @@
 //! A master that is given its work while it is connected, over real sockets.
 
+#[allow(dead_code, reason = "other tests use more of it")]
 mod support;
 
 use std::collections::BTreeMap;

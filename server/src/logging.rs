@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 
 use net::config::{LogFormat, Settings};
+use net::shown::Straight;
 use tracing::Level;
 
 use crate::args::Args;
@@ -37,11 +38,11 @@ pub(crate) fn start(args: &Args, supervisor: Option<&Supervisor>, settings: Opti
         }
         (None, true) => {
             let builder = builder.json().flatten_event(true).with_span_list(false);
-            builder.with_writer(std::io::stderr).init();
+            builder.with_writer(|| Straight(std::io::stderr())).init();
         }
         (None, false) => {
             let builder = builder.with_ansi(std::io::stderr().is_terminal());
-            builder.with_writer(std::io::stderr).init();
+            builder.with_writer(|| Straight(std::io::stderr())).init();
         }
     }
     in_syslog
