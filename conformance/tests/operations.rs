@@ -296,19 +296,24 @@ fn announced(lines: &[Json]) -> Effect {
         let about = word(line, "about");
         let number = |key: &str| line[key].as_u64().unwrap_or(0);
         match line["what"].as_str().unwrap_or_default() {
-            "create_mailbox" => drop(effect.created.insert(about)),
-            "delete_mailbox" => drop(effect.deleted.insert(about)),
-            "rename_mailbox" => drop(effect.renamed.insert((word(line, "from"), about))),
+            "create_mailbox" => {
+                effect.created.insert(about);
+            }
+            "delete_mailbox" => {
+                effect.deleted.insert(about);
+            }
+            "rename_mailbox" => {
+                effect.renamed.insert((word(line, "from"), about));
+            }
             "merge_mailbox" => {
                 effect.here.insert(about.clone(), number("records_changed_here"));
                 effect.fetched.insert(about, number("messages_fetched"));
             }
             "send_mailbox" => {}
-            what => drop(
-                effect
-                    .others
-                    .insert(format!("{what} {} {about}", word(line, "user"))),
-            ),
+            what => {
+                let other = format!("{what} {} {about}", word(line, "user"));
+                effect.others.insert(other);
+            }
         }
     }
     effect.here.retain(|_, count| *count > 0);
@@ -324,9 +329,11 @@ fn happened(lines: &[Json], here: (&Holdings, &Holdings), there: (&Holdings, &Ho
     };
     for (id, (name, _)) in there.1 {
         match there.0.get(id) {
-            None => drop(effect.created.insert(name.clone())),
+            None => {
+                effect.created.insert(name.clone());
+            }
             Some((before, _)) if before != name => {
-                drop(effect.renamed.insert((before.clone(), name.clone())))
+                effect.renamed.insert((before.clone(), name.clone()));
             }
             Some(_) => {}
         }

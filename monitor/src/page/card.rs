@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::plot;
-use super::text::{Escaped, ago, bytes, grouped};
+use super::text::{Escaped, Message, ago, bytes, grouped};
 use crate::health::{Level, span};
 use crate::status::{ChannelStatus, Quarantined, State};
 use crate::view::ChannelView;
@@ -34,7 +34,7 @@ pub fn draw(view: &ChannelView, number: usize, now_ms: u64) -> String {
                 html,
                 "<li class=\"{}\">{}</li>",
                 class(problem.level),
-                Escaped(&problem.text)
+                Message(&problem.text)
             );
         }
         html.push_str("</ul>");
@@ -142,7 +142,7 @@ fn last_error(status: &ChannelStatus, now_ms: u64) -> String {
             "<p class=\"error\"><b>Last error</b>, {}: <code>{}</code> {}</p>",
             ago(error.at_ms, now_ms),
             Escaped(&error.code),
-            Escaped(&error.text)
+            Message(&error.text)
         )
     })
 }
@@ -178,7 +178,7 @@ fn quarantine(view: &ChannelView, status: &ChannelStatus, number: usize, now_ms:
             Escaped(action),
             ago(*since_ms, now_ms),
             grouped(u64::from(*attempts)),
-            Escaped(reason)
+            Message(reason)
         );
     }
     let _ = write!(

@@ -25,6 +25,23 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
+/// The same for a message: what stands between backticks is set as code.
+pub struct Message<'a>(pub &'a str);
+
+impl fmt::Display for Message<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some((before, behind)) = rest.split_once('`') {
+            let Some((code, after)) = behind.split_once('`') else {
+                break;
+            };
+            write!(f, "{}<code>{}</code>", Escaped(before), Escaped(code))?;
+            rest = after;
+        }
+        write!(f, "{}", Escaped(rest))
+    }
+}
+
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
@@ -115,6 +132,21 @@ mod tests {
             text,
             "&lt;script&gt;alert(&quot;1&quot; &amp; &#39;2&#39;)&lt;/script&gt;\\u{202e}\\u{a}\\u{1b}[31m"
         );
+    }
+
+    #[test]
+    fn code_in_messages() {
+        for (text, html) in [
+            (
+                "run `a <b>`, then `c`.",
+                "run <code>a &lt;b&gt;</code>, then <code>c</code>.",
+            ),
+            ("a lone ` stays", "a lone ` stays"),
+            ("`</code>`", "<code>&lt;/code&gt;</code>"),
+            ("", ""),
+        ] {
+            assert_eq!(Message(text).to_string(), html);
+        }
     }
 
     #[test]
