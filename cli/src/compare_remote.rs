@@ -173,6 +173,9 @@ pub(crate) fn verdict(progress: &Progress) -> Result<()> {
     let (exit, text) = match progress.ended.as_ref() {
         Some(Ending::Done) => return Ok(()),
         Some(Ending::SomeFailed) => (Exit::NoInput, failures(progress)),
+        Some(Ending::AuthenticationFailed(text)) if text.contains("`sync_authname`") => {
+            (Exit::NoPermission, format!("login refused: {text}"))
+        }
         Some(Ending::AuthenticationFailed(text)) => (
             Exit::NoPermission,
             format!("login refused: {text}; check `sync_authname` and `sync_password`, and `admins` there"),

@@ -291,3 +291,82 @@ fn without_a_daemon_the_quarantine_is_put_right_in_the_files() {
         "what waits is not dropped: {run}"
     );
 }
+
+/// Each mistake that people make is told in words that say what to do.
+#[test]
+fn a_check_says_what_to_do() {
+    let place = Place::new();
+    let dir = place.dir().display().to_string();
+    // A port that nobody listens on: it was just given back.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let closed = free.local_addr().expect("its address").to_string();
+    drop(free);
+    let base = format!("configdirectory: {dir}\nsync_authname: repl\nsync_password: pencil\n");
+    for (lines, code, words) in [
+        (
+            "sync_pasword: x\nmailtwin_worker: 3\nsync_host: DIR/none\n".to_owned(),
+            78,
+            &[
+                "did you mean `sync_password`?",
+                "did you mean `mailtwin_workers`?",
+            ][..],
+        ),
+        (
+            format!("sync_host: {closed}/tls\ntls_server_ca_file: DIR/ca.pem\n"),
+            78,
+            &["`tls_server_ca_file`: cannot read", "is the path right?"],
+        ),
+        (
+            format!("sync_host: {closed}\n"),
+            78,
+            &["is the replication server running there?"],
+        ),
+        (
+            "sync_host: DIR/none\n".to_owned(),
+            78,
+            &["is the path right, and is the server running?"],
+        ),
+        (
+            "sync_host: no.such.host.invalid\n".to_owned(),
+            78,
+            &["is the name right, and does DNS know it?"],
+        ),
+        (
+            "sync_log: yes\nsync_log_channels: far\n".to_owned(),
+            78,
+            &["it has no replica: set `far_sync_host`"],
+        ),
+        ("nonsense\n".to_owned(), 78, &["this is no `name: value` line"]),
+        (
+            "sync_timeout: soon\nsync_compress: perhaps\n".to_owned(),
+            78,
+            &["`sync_timeout: soon`", "`sync_compress: perhaps`"],
+        ),
+    ] {
+        place.write("mailtwin.conf", format!("{base}{lines}").replace("DIR", &dir));
+        let said = place.run(&["check"]);
+        let all = said.text() + &said.err;
+        assert_eq!(said.code, code, "{lines}: {all}");
+        for word in words {
+            assert!(all.contains(word), "{lines}: {word}: {all}");
+        }
+    }
+    place.write(
+        "mailtwin.conf",
+        format!("{base}sync_log: yes\nsync_log_channels: far\nfar_sync_host: {dir}/none\n"),
+    );
+    let said = place.run(&["check", "--channel", "near"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(
+        said.err.contains("there are far") && said.err.contains("near_sync_host"),
+        "{}",
+        said.err
+    );
+    let said = place.run(&["-C", "/nowhere/mailtwin.conf", "check"]);
+    assert_eq!(said.code, 78, "{}", said.err);
+    assert!(
+        said.text().contains("`-C FILE` names the configuration"),
+        "{}",
+        said.text()
+    );
+}

@@ -64,6 +64,10 @@ pub(crate) fn verdict(ending: &Ending) -> (Option<String>, u8) {
     match ending {
         Ending::Done => (None, 0),
         Ending::SomeFailed => (None, SOME_FAILED),
+        // Some say themselves what to do.
+        Ending::AuthenticationFailed(text) if text.contains("`sync_authname`") => {
+            (Some(format!("login refused: {text}")), NO_PERMISSION)
+        }
         Ending::AuthenticationFailed(text) => (
             Some(format!(
                 "login refused: {text}; check `sync_authname` and `sync_password`, and `admins` on the replica"

@@ -92,8 +92,11 @@ impl Spread<'_> {
     fn dispatch(&self, pool: &mut Pool, state: &mut State) {
         while let Some((_, work)) = state.waiting.front() {
             if let Some(user) = user_of(work).filter(|user| is_skipped(&self.folder, user)) {
-                if !self.skip_quietly {
-                    state.fail(label(work), format!("{user} {SKIPPED}"));
+                let text = format!("{user} {SKIPPED}");
+                if self.skip_quietly {
+                    state.total.notices.push(format!("{text}; left out"));
+                } else {
+                    state.fail(label(work), text);
                 }
                 state.total.items_done += 1;
                 state.waiting.pop_front();

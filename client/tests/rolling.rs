@@ -44,6 +44,10 @@ fn changes_are_replicated_as_they_are_logged() {
     assert_eq!(master.read("sync/log-run") + &master.read("sync/log"), "");
     let status = status(&master).expect("a status");
     assert_eq!(status.state, State::Stopped { reason: None });
+    let totals = &status.totals;
+    assert!(totals.messages >= 25, "{totals:?}");
+    // Each message is some dozens of bytes, and each command has an answer. [CS-OPS-6]
+    assert!(totals.bytes_sent > 25 * 40 && totals.bytes_received > 1000, "{totals:?}");
     assert!(
         said.contains("action=\"MAILBOX\"") && said.contains("user=\"jane\""),
         "{said}"
@@ -348,7 +352,12 @@ fn a_user_who_is_to_be_skipped_holds_up_nobody() {
     let (code, _, said) = master.run(&["-u", "jane", "bob"]);
     assert_eq!(code, Some(1));
     assert!(said.contains("jane is locked"), "{said}");
-    assert_eq!(master.run(&["-A"]).0, Some(0), "with -A such users are left out");
+    let (code, _, said) = master.run(&["-A"]);
+    assert_eq!(code, Some(0), "with -A such users are left out: {said}");
+    assert!(
+        said.contains("jane is locked") && said.contains("left out"),
+        "{said}"
+    );
     fs::remove_file(master.path("sync/skipuser-jane")).expect("removed");
     master.wait_equal(&replica, &["jane"]);
     daemon.signal(Signal::TERM);

@@ -63,6 +63,13 @@ fn advice(error: &io::Error) -> &'static str {
         io::ErrorKind::ConnectionRefused => "; is the replication server running there?",
         io::ErrorKind::NotFound => "; is the path right, and is the server running?",
         io::ErrorKind::PermissionDenied => "; this user may not open the socket",
+        io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+            "; is the address right, and the line up?"
+        }
+        // The standard library has no kind for it.
+        _ if error.to_string().starts_with("failed to lookup") => {
+            "; is the name right, and does DNS know it?"
+        }
         _ => "",
     }
 }

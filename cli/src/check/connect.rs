@@ -52,6 +52,7 @@ pub fn try_out(settings: &Settings, findings: &mut Findings) {
                 format!("{peer}: connected and logged in, in {took}"),
             );
         }
+        Err(text) if text.contains(&peer.to_string()) => findings.add(Verdict::Error, about, text),
         Err(text) => findings.add(Verdict::Error, about, format!("{peer}: {text}")),
     }
 }

@@ -86,6 +86,13 @@ struct Report<'a> {
 /// [`Exit::Config`] when something is wrong; warnings alone are fine.
 pub fn run(path: &Path, args: &CheckArgs) -> Result<()> {
     let mut findings = Findings::default();
+    if let Err(error) = std::fs::File::open(path) {
+        // All else would follow from this.
+        let text = format!("{}: {error}; `-C FILE` names the configuration", path.display());
+        findings.add(Verdict::Error, None, text.clone());
+        tell(path, args, &findings, Vec::new())?;
+        return Err(Failure::new(Exit::Config, "the configuration cannot be read"));
+    }
     let config = read(path, &mut findings);
     let mut effective = Vec::new();
     match channels(&config, args.channel.as_deref()) {

@@ -37,7 +37,8 @@ pub fn channels(config: &Config, only: Option<&str>) -> Result<Vec<Settings>> {
     let wrong = |error: net::config::ConfigError| Failure::new(Exit::Config, error.to_string());
     let names = match only {
         Some(name) => {
-            vec![net::config::channel_name(name).map_err(|error| Failure::new(Exit::Usage, error))?]
+            let name = net::config::channel_name(name).map_err(|error| Failure::new(Exit::Usage, error))?;
+            vec![known(name, &config.channels().map_err(wrong)?)?]
         }
         None => config.channels().map_err(wrong)?,
     };
@@ -50,6 +51,31 @@ pub fn channels(config: &Config, only: Option<&str>) -> Result<Vec<Settings>> {
         }
     }
     Ok(found)
+}
+
+/// The channel, if some line of the configuration names it.
+fn known(name: Option<String>, channels: &[Option<String>]) -> Result<Option<String>> {
+    let lower = |name: &Option<String>| name.as_deref().unwrap_or_default().to_ascii_lowercase();
+    if channels.iter().any(|channel| lower(channel) == lower(&name)) {
+        return Ok(name);
+    }
+    let title = |channel: &Option<String>| {
+        channel
+            .clone()
+            .unwrap_or_else(|| "the default channel".to_owned())
+    };
+    let there = match channels {
+        [] => "there is none".to_owned(),
+        channels => format!(
+            "there are {}",
+            channels.iter().map(title).collect::<Vec<_>>().join(", ")
+        ),
+    };
+    let shown = name.as_deref().unwrap_or_default();
+    let text = format!(
+        "no line of the configuration makes a channel {shown:?} ({there}); name it in `sync_log_channels`, or set `{shown}_sync_host`"
+    );
+    Err(Failure::new(Exit::Usage, text))
 }
 
 /// Loads a configuration and says its channels.

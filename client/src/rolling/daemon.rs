@@ -193,7 +193,11 @@ impl Daemon {
         match asked {
             Asked::Stop if self.leaving.is_some() => self.pool.abort(),
             Asked::Stop => {
-                tracing::info!(channel = self.options.channel, "stopping, as a signal asks");
+                tracing::info!(
+                    channel = self.options.channel,
+                    grace_s = self.settings.grace.as_secs(),
+                    "stopping, as a signal asks, when what is under way is done; a second signal stops at once"
+                );
                 self.pool.stop();
                 self.leave(self.settings.grace, Ok(()));
             }

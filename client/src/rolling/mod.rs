@@ -52,6 +52,14 @@ pub(crate) fn now_ms() -> u64 {
 /// What keeps it from beginning; with `-o` also that there is no connection.
 pub(crate) fn run(args: &Args, config: &Config, settings: &Settings) -> Result<u8, Failure> {
     let folder = settings.channel_dir();
+    let logged = settings.log.enabled && settings.log.channels.contains(&settings.channel);
+    if !logged && args.input_file.is_none() {
+        tracing::warn!(
+            "no change that mailtwin makes here is logged for this channel (see `sync_log` and `sync_log_channels`); only what \
+             others write into {} is replicated",
+            folder.join("log").display()
+        );
+    }
     let target = route::target(args, config, settings)?;
     let store = open_store(args, &settings.store, true)?;
     let route = Route::new(args, settings, target, store.clone());
