@@ -198,48 +198,7 @@ impl Master {
     /// The same, with the INBOX on a partition.
     pub fn deliver_on(&mut self, user: &str, text: &str, partition: &str) {
         self.clock += 1;
-        let scope = Scope::User(Text::from(user));
-        let name = engine::name::inbox_of(user.as_bytes());
-        let mut session = self.store.session();
-        let mut changes = Vec::new();
-        let mut all = mailboxes(&self.store, user);
-        let moment = Moment::behind(Now(self.clock), &all, &[]);
-        if all.is_empty() {
-            let new = NewMailbox {
-                name: name.clone(),
-                uniqueid: Text::from(format!("{user:0>24}")),
-                partition: Text::from(partition),
-                acl: None,
-            };
-            let inbox = local::create(moment, &[], new).expect("created");
-            changes.push(Change::PutMailbox(Box::new(inbox.clone())));
-            all.push(inbox);
-        }
-        let mut edit = MailboxEdit::begin(moment, all.remove(0)).expect("no placeholder");
-        let guid = Guid::from_bytes(Sha1::digest(text.as_bytes()).into());
-        let size = text.len() as u64;
-        let parts = vec![
-            StagePart::Open {
-                partition: Text::from("default"),
-                guid,
-                size,
-            },
-            StagePart::Data(text.as_bytes().to_vec().into()),
-            StagePart::Close,
-        ];
-        session.execute(Request::Stage(parts)).expect("staged");
-        edit.append(Incoming {
-            guid,
-            size,
-            internaldate: self.clock,
-            flags: Flags::default(),
-            thread: None,
-        })
-        .expect("appended");
-        changes.extend(edit.finish());
-        session.execute(Request::Begin { scope }).expect("begin");
-        session.execute(Request::Write(changes)).expect("write");
-        session.execute(Request::Commit).expect("commit");
+        deliver_into(&self.store, self.clock, user, text, partition);
     }
 
     /// Notes in a channel's log that the user's INBOX changed.
@@ -367,6 +326,52 @@ pub fn wait(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(started.elapsed() < PATIENCE, "waited in vain for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Delivers a message to a user of a store at `clock`, making INBOX when there is none.
+pub fn deliver_into(store: &SqliteStore, clock: i64, user: &str, text: &str, partition: &str) {
+    let scope = Scope::User(Text::from(user));
+    let name = engine::name::inbox_of(user.as_bytes());
+    let mut session = store.session();
+    let mut changes = Vec::new();
+    let mut all = mailboxes(store, user);
+    let moment = Moment::behind(Now(clock), &all, &[]);
+    if all.is_empty() {
+        let new = NewMailbox {
+            name: name.clone(),
+            uniqueid: Text::from(format!("{user:0>24}")),
+            partition: Text::from(partition),
+            acl: None,
+        };
+        let inbox = local::create(moment, &[], new).expect("created");
+        changes.push(Change::PutMailbox(Box::new(inbox.clone())));
+        all.push(inbox);
+    }
+    let mut edit = MailboxEdit::begin(moment, all.remove(0)).expect("no placeholder");
+    let guid = Guid::from_bytes(Sha1::digest(text.as_bytes()).into());
+    let size = text.len() as u64;
+    let parts = vec![
+        StagePart::Open {
+            partition: Text::from("default"),
+            guid,
+            size,
+        },
+        StagePart::Data(text.as_bytes().to_vec().into()),
+        StagePart::Close,
+    ];
+    session.execute(Request::Stage(parts)).expect("staged");
+    edit.append(Incoming {
+        guid,
+        size,
+        internaldate: clock,
+        flags: Flags::default(),
+        thread: None,
+    })
+    .expect("appended");
+    changes.extend(edit.finish());
+    session.execute(Request::Begin { scope }).expect("begin");
+    session.execute(Request::Write(changes)).expect("write");
+    session.execute(Request::Commit).expect("commit");
 }
 
 fn mailboxes(store: &SqliteStore, user: &str) -> Vec<Mailbox> {
