@@ -141,6 +141,9 @@ fn hangup_drains() {
     assert_eq!(rest, "BYE shutting down\r\n");
 }
 
+/// What is at descriptor 3, variables, and what is said.
+type Case<'a> = (OwnedFd, &'a [(&'a str, &'a str)], &'a str);
+
 /// [CS-SVC-15]
 #[test]
 fn what_is_wrong_with_a_hand_over_is_said() {
@@ -148,7 +151,7 @@ fn what_is_wrong_with_a_hand_over_is_said() {
     let (pair, _other) = UnixStream::pair().expect("a pair");
     let datagrams = UnixDatagram::unbound().expect("a socket");
     let file = tempfile::tempfile().expect("a file");
-    let cases: [(OwnedFd, &[(&str, &str)], &str); 7] = [
+    let cases: [Case; 7] = [
         (
             listener.try_clone().expect("one more").into(),
             &[("LISTEN_PID", "$$"), ("LISTEN_FDS", "one")],
