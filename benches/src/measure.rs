@@ -1,4 +1,4 @@
-//! Measured processes: wall time, peak resident memory.
+//! Measured processes: wall time, processor time, peak resident memory.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,8 @@ pub struct Run {
     pub wall: Duration,
     /// Peak resident memory, KiB.
     pub peak_kib: u64,
+    /// Processor time, user and system, seconds.
+    pub cpu_seconds: f64,
     /// Exit status; -1 when a signal ended it.
     pub exit_code: i32,
 }
@@ -36,21 +38,25 @@ pub fn run_with_status(command: &mut Command, limit: Duration) -> Result<Run> {
 
 fn run_to_end(command: &mut Command, limit: Duration) -> Result<(Run, String)> {
     let log = tempfile::NamedTempFile::new()?;
+    // One place to write at for both.
+    let output = log.reopen()?;
     let started = Instant::now();
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(log.reopen()?)
-        .stderr(log.reopen()?)
+        .stdout(output.try_clone()?)
+        .stderr(output)
         .spawn()
         .with_context(|| format!("cannot start {command:?}"))?;
-    let mut peak_kib = 0;
+    let (mut peak_kib, mut cpu) = (0, 0.0f64);
     loop {
         peak_kib = peak_kib.max(peak_memory_kib(child.id()));
+        cpu = cpu.max(cpu_seconds(child.id()));
         if let Some(status) = child.try_wait()? {
             let wall = started.elapsed();
             let run = Run {
                 wall,
                 peak_kib,
+                cpu_seconds: cpu,
                 exit_code: status.code().unwrap_or(-1),
             };
             return Ok((run, std::fs::read_to_string(log.path()).unwrap_or_default()));
@@ -67,6 +73,21 @@ fn run_to_end(command: &mut Command, limit: Duration) -> Result<(Run, String)> {
 /// Highest resident memory so far of a process, KiB; 0 when it is gone.
 pub fn peak_memory_kib(pid: u32) -> u64 {
     status_field(pid, "VmHWM:").unwrap_or(0)
+}
+
+/// Processor time of a process so far, user and system, seconds; 0 when it is gone.
+pub fn cpu_seconds(pid: u32) -> f64 {
+    /// Ticks a second that Linux counts in for programs, on every architecture.
+    const TICKS: f64 = 100.0;
+    let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else {
+        return 0.0;
+    };
+    // The name in parentheses may hold anything; the fields behind it are numbers, these two the 12th and 13th.
+    let Some((_, fields)) = stat.rsplit_once(')') else {
+        return 0.0;
+    };
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    ticks.filter_map(|field| field.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
 /// Highest peak over the children of a process whose command line contains `word`, KiB.

@@ -48,6 +48,8 @@ struct Row {
     traffic: Traffic,
     client_kib: u64,
     server_kib: u64,
+    client_cpu: f64,
+    server_cpu: f64,
     exit_code: i32,
 }
 
@@ -147,6 +149,8 @@ fn timed(what: &'static str, master: &Place, replica: &Place, jobs: usize) -> Re
         traffic: proxy.take(),
         client_kib: run.peak_kib,
         server_kib: measure::peak_memory_kib(serving.id()),
+        client_cpu: run.cpu_seconds,
+        server_cpu: measure::cpu_seconds(serving.id()),
         exit_code: run.exit_code,
     })
 }
@@ -164,20 +168,30 @@ fn with_one_locked(master: &Place, replica: &Place) -> Result<Row> {
 
 fn print_table(rows: &[Row]) {
     println!(
-        "{:<24} {:>9} {:>12} {:>12} {:>7} {:>11} {:>11}",
-        "", "seconds", "bytes up", "bytes down", "turns", "client MiB", "server MiB"
+        "{:<24} {:>9} {:>12} {:>12} {:>7} {:>11} {:>11} {:>11} {:>11}",
+        "",
+        "seconds",
+        "bytes up",
+        "bytes down",
+        "turns",
+        "client MiB",
+        "server MiB",
+        "client CPU",
+        "server CPU"
     );
     let mib = |kib: u64| kib as f64 / 1024.0;
     for row in rows {
         println!(
-            "{:<24} {:>9.2} {:>12} {:>12} {:>7} {:>11.1} {:>11.1}",
+            "{:<24} {:>9.2} {:>12} {:>12} {:>7} {:>11.1} {:>11.1} {:>11.2} {:>11.2}",
             row.what,
             row.seconds,
             row.traffic.up,
             row.traffic.down,
             row.traffic.turns,
             mib(row.client_kib),
-            mib(row.server_kib)
+            mib(row.server_kib),
+            row.client_cpu,
+            row.server_cpu
         );
     }
 }
@@ -194,6 +208,8 @@ fn json(rows: &[Row], arguments: &Arguments) -> serde_json::Value {
                 "turns": row.traffic.turns,
                 "client_peak_kib": row.client_kib,
                 "server_peak_kib": row.server_kib,
+                "client_cpu_seconds": row.client_cpu,
+                "server_cpu_seconds": row.server_cpu,
                 "exit_code": row.exit_code,
             })
         })
