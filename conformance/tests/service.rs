@@ -362,12 +362,11 @@ fn alone_and_started_by_root() -> Outcome {
     // With a key besides that only root can read.
     let key = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
     std::fs::write(place.path().join("cert.pem"), key.cert.pem())?;
-    std::fs::write(place.path().join("key.pem"), key.signing_key.serialize_pem())?;
-    std::fs::set_permissions(
-        place.path().join("key.pem"),
-        std::fs::Permissions::from_mode(0o600),
-    )?;
-    let keys = format!("tls_server_cert: {folder}/cert.pem\ntls_server_key: {folder}/key.pem\nEOF\n");
+    let private = place.path().join("private");
+    std::fs::create_dir(&private)?;
+    std::fs::set_permissions(&private, std::fs::Permissions::from_mode(0o700))?;
+    std::fs::write(private.join("key.pem"), key.signing_key.serialize_pem())?;
+    let keys = format!("tls_server_cert: {folder}/cert.pem\ntls_server_key: {folder}/private/key.pem\nEOF\n");
     let (before, line) = start.rsplit_once("sync_server ").ok_or("a line that starts it")?;
     let path = format!("{}:{}", programs.folder.display(), std::env::var("PATH")?);
     let bash = |script: &str| {

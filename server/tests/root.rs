@@ -90,6 +90,42 @@ fn root_follows_the_owner_of_the_store() {
     assert!(!stderr.contains("runs as root"), "{stderr}");
 }
 
+/// Root may serve, or change, the store of another: what it makes there is that user's. [CS-SVC-18]
+#[test]
+fn what_root_makes_in_a_store_is_its_owners() {
+    if !is_root() {
+        return;
+    }
+    let starting = Starting::new("mailtwin_listen: unix:DIR/socket\nmailtwin_user: root\n");
+    let store = starting.folder().join("mailtwin");
+    std::fs::create_dir(&store).expect("made");
+    chown(&store, Some(4242), Some(4243)).expect("root may");
+    let server = starting.start();
+    assert_eq!(server.status("Uid"), "0 0 0 0");
+    let mut made = vec![store.clone()];
+    let mut seen = 0;
+    while let Some(path) = made.pop() {
+        let metadata = std::fs::metadata(&path).expect("there");
+        assert_eq!(
+            (metadata.uid(), metadata.gid()),
+            (4242, 4243),
+            "{}",
+            path.display()
+        );
+        seen += 1;
+        if metadata.is_dir() {
+            made.extend(
+                std::fs::read_dir(&path)
+                    .expect("read")
+                    .flatten()
+                    .map(|entry| entry.path()),
+            );
+        }
+    }
+    assert!(seen >= 3, "the folder of users, and the locator");
+    assert_eq!(server.end("TERM").0, Some(0));
+}
+
 /// [CS-SVC-18]
 #[test]
 fn root_stays_root_where_all_is_roots_and_says_so() {

@@ -56,7 +56,7 @@ impl ServerTls {
         if keys.server_cert.is_empty() || keys.allow_starttls == Some(false) {
             return Ok(None);
         }
-        let stamps = stamps(keys);
+        let stamps = stamps(keys, &[]);
         let config = Arc::new(read(keys)?);
         let loaded = Mutex::new(Loaded { config, stamps });
         let keys = keys.clone();
@@ -68,7 +68,7 @@ impl ServerTls {
     /// The configuration of the next handshake: as the files are now, or as they were when they could last be used.
     pub(crate) fn config(&self) -> Arc<ServerConfig> {
         let mut loaded = self.shared.loaded.lock().unwrap_or_else(PoisonError::into_inner);
-        let stamps = stamps(&self.shared.keys);
+        let stamps = stamps(&self.shared.keys, &loaded.stamps);
         if stamps != loaded.stamps {
             loaded.stamps = stamps;
             match read(&self.shared.keys) {
@@ -110,16 +110,20 @@ fn files_of(keys: &TlsKeys) -> impl Iterator<Item = &PathBuf> {
     all.into_iter()
 }
 
-fn stamps(keys: &TlsKeys) -> Vec<Option<Stamp>> {
-    let stamp = |path: &PathBuf| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some(Stamp {
+/// What the files look like now. One whose folder is closed to the user that the server has become counts as it was.
+fn stamps(keys: &TlsKeys, earlier: &[Option<Stamp>]) -> Vec<Option<Stamp>> {
+    let stamp = |(at, path): (usize, &PathBuf)| match std::fs::metadata(path) {
+        Ok(metadata) => Some(Stamp {
             modified: metadata.modified().ok(),
             bytes: metadata.len(),
             inode: std::os::unix::fs::MetadataExt::ino(&metadata),
-        })
+        }),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            earlier.get(at).cloned().flatten()
+        }
+        Err(_) => None,
     };
-    files_of(keys).map(stamp).collect()
+    files_of(keys).enumerate().map(stamp).collect()
 }
 
 fn read(keys: &TlsKeys) -> Result<ServerConfig, TlsError> {

@@ -269,6 +269,7 @@ fn create(
         }
         use_write_ahead_log(&conn)?;
     }
+    give_to_owner(folder, file.path());
     file.as_file().sync_all().map_err(|error| failed(&error))?;
     // Closed before it gets its name: closing a file gives up the locks that any connection of this process has on it.
     match file.into_temp_path().persist_noclobber(path) {
@@ -278,6 +279,22 @@ fn create(
     }
     let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| failed(&error))
+}
+
+/// Gives what was made in a folder of the store to the user who owns that folder: what root does by hand in the store of a
+/// server that does not run as root stays of use to that server. Who is not root owns the folder, or may not do this.
+pub(crate) fn give_to_owner(folder: &Path, made: &Path) {
+    use std::os::unix::fs::MetadataExt;
+    let owner = |path: &Path| {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.uid(), metadata.gid()))
+    };
+    if let (Some((uid, gid)), Some(own)) = (owner(folder), owner(made))
+        && own.0 != uid
+    {
+        // Refused, it is as it was; the server then says which file it cannot open.
+        let _ = std::os::unix::fs::lchown(made, Some(uid), Some(gid));
+    }
 }
 
 fn is_there(path: &Path) -> Outcome<bool> {

@@ -113,7 +113,9 @@ impl SqliteStore {
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, StoreError> {
         let dir = dir.as_ref().to_path_buf();
         if !options.read_only {
-            make_dir(&place::users_dir(&dir))?;
+            let users = place::users_dir(&dir);
+            make_dir(&users)?;
+            database::give_to_owner(&dir, &users);
         } else if let Err(error) = std::fs::read_dir(&dir) {
             return Err(io_error(&dir, &error));
         }
