@@ -303,12 +303,13 @@ impl Run {
         joined.uniqueid = uniqueid.clone();
         joined.highestmodseq += 1;
         joined.foldermodseq = joined.highestmodseq;
-        let tombstone = Tombstone {
+        // Of one that was never used nothing is remembered: nobody deleted it. [CS-SPLIT-43]
+        let tombstone = (old.last_uid > 0).then(|| Tombstone {
             uniqueid: old.uniqueid.clone(),
             name: old.name.clone(),
             highestmodseq: joined.highestmodseq,
             deleted_at: self.port.now().0,
-        };
+        });
         self.write(vec![
             Change::PutMailbox(Box::new(leaving)),
             Change::PutMailbox(Box::new(joined.clone())),
@@ -326,7 +327,7 @@ impl Run {
         }
         let mut changes = vec![Change::RemoveMailbox {
             uniqueid: old.uniqueid.clone(),
-            tombstone: Some(tombstone),
+            tombstone,
         }];
         if let Scope::User(user) = scope {
             let states = self.local_meta(user).await?.seen;

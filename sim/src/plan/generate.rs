@@ -22,15 +22,15 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
     let most = [8, 24, 60][seeded.below(3)];
     let length = 4 + seeded.below(most);
     // There is somebody from the beginning, often more; others come later.
-    let mut steps = vec![begin(0, 0)];
-    for user in 1..swarm.users {
+    let mut steps = vec![begin(0, 0, 0)];
+    for user in 0..swarm.users {
         if seeded.one_in(2) {
-            steps.push(begin(user, 0));
+            steps.push(begin(swarm.maker(&mut seeded), user, 0));
         }
     }
     for folder in 1..swarm.folders {
         if seeded.one_in(2) {
-            steps.push(begin(0, folder));
+            steps.push(begin(swarm.maker(&mut seeded), 0, folder));
         }
     }
     let mut at_ms = 10;
@@ -49,10 +49,10 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
 }
 
 /// A mailbox from the beginning.
-fn begin(user: usize, folder: usize) -> Step {
+fn begin(host: usize, user: usize, folder: usize) -> Step {
     Step {
         at_ms: 0,
-        host: 0,
+        host,
         what: What::Client(Deed::Create { user, folder }),
     }
 }
@@ -160,6 +160,14 @@ impl Swarm {
     fn writer(&self, seeded: &mut Seeded) -> usize {
         match self.profile {
             Profile::Split | Profile::Mesh => seeded.below(2),
+            _ => 0,
+        }
+    }
+
+    /// Where mailboxes of the beginning are made.
+    fn maker(&self, seeded: &mut Seeded) -> usize {
+        match self.profile {
+            Profile::Mesh => seeded.below(2),
             _ => 0,
         }
     }
