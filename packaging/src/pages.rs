@@ -155,10 +155,7 @@ sync_client -r|-R [-1] [-n CHANNEL] [OPTIONS]",
         name: "sync_server",
         synopsis: "",
         exit: &[],
-        signals: &[(
-            "SIGTERM, SIGINT",
-            "End in order, within mailtwin_shutdown_grace: commands under way are finished or rolled back, peers are told BYE.",
-        )],
+        signals: &[],
         environment: &[
             MANAGER,
             (

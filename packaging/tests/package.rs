@@ -213,7 +213,6 @@ fn maintainer_scripts_are_sound_shell() {
     for name in ["postinst", "prerm", "postrm"] {
         let text = read(&format!("debian/{name}"));
         assert!(text.starts_with("#!/bin/sh\nset -e\n"), "{name}");
-        assert!(text.contains("#DEBHELPER#"), "{name}");
         let output = Command::new("sh")
             .arg("-n")
             .arg(here().join("debian").join(name))
@@ -250,7 +249,10 @@ fn files_of_the_package_are_there() {
         .filter_map(|line| line.trim().strip_prefix("[\"")?.split('"').next())
         .collect();
     assert!(sources.len() > 20, "{sources:?}");
-    for source in sources.iter().filter(|source| !source.starts_with("../target/")) {
+    for source in sources
+        .iter()
+        .filter(|source| !source.starts_with("target/") && !source.starts_with("made/"))
+    {
         let found = match source.split_once('*') {
             None => here().join(source).is_file(),
             Some((folder, ending)) => here().join(folder).read_dir().is_ok_and(|mut entries| {

@@ -15,8 +15,8 @@ usage: cargo xtask COMMAND
 commands:
   test            install what the tests need, format, lint, document, run every test, and the runs against real Cyrus
   test --quick    the same without real Cyrus
-  man [DIR]          write the manual pages of all programs (default: target/package/man)
-  completions [DIR]  write completions for bash, zsh and fish (default: target/package/completions)
+  man [DIR]          write the manual pages of all programs (default: packaging/made/man)
+  completions [DIR]  write completions for bash, zsh and fish (default: packaging/made/completions)
   deb                build the Debian package (installs cargo-deb when it is missing)
 ";
 

@@ -6,17 +6,17 @@ use std::process::ExitCode;
 use crate::step;
 
 /// Where pages and completions go that the package takes in, from the workspace's root; `packaging/Cargo.toml` names it too.
-const FOLDER: &str = "target/package";
+const FOLDER: &str = "packaging/made";
 
 /// The programs of the package.
 const PROGRAMS: &str = "-p server -p client -p cyr_synclog -p cli";
 
-/// Writes manual pages, to `target/package/man` unless told otherwise.
+/// Writes manual pages, to `packaging/made/man` unless told otherwise.
 pub fn man(folder: Option<&str>) -> ExitCode {
     steps(&[("manual pages", make("man", folder))])
 }
 
-/// Writes completions, to `target/package/completions` unless told otherwise.
+/// Writes completions, to `packaging/made/completions` unless told otherwise.
 pub fn completions(folder: Option<&str>) -> ExitCode {
     steps(&[("completions", make("completions", folder))])
 }
