@@ -179,9 +179,14 @@ fn changes_by_command_are_seen_in_cyrus() -> Outcome {
     let Some(own) = Own::start()? else { return Ok(()) };
     own.replicate(&["-A"])?;
     let mut jane = own.far.imap("jane")?;
-    let before = uids(&mut jane, "INBOX")?;
+    one_mailbox(&own, &mut jane)?;
+    one_user(&own, &mut jane)?;
+    all_users(&own)
+}
 
-    // One mailbox alone.
+/// A run for one mailbox brings what changed in it, and nothing else.
+fn one_mailbox(own: &Own, jane: &mut Imap) -> Outcome {
+    let before = uids(jane, "INBOX")?;
     let letter = own.letter(1)?;
     let uid = own.mailtwin(&[
         "append",
@@ -198,7 +203,7 @@ fn changes_by_command_are_seen_in_cyrus() -> Outcome {
     own.mailtwin(&["annotate", "jane/INBOX", "/comment", "about all", "--uid", uid])?;
     own.mailtwin(&["create", "jane/not yet"])?;
     own.replicate(&["-m", "user/jane"])?;
-    let now = flags(&mut jane, "INBOX")?;
+    let now = flags(jane, "INBOX")?;
     let of = |wanted: &str| {
         now.iter()
             .find(|(uid, _)| uid == wanted)
@@ -208,7 +213,7 @@ fn changes_by_command_are_seen_in_cyrus() -> Outcome {
     assert!(of(&before[0]).is_some_and(|flags| flags.contains(&"\\Answered".to_owned())));
     assert_eq!(of(&before[1]), None);
     assert!(contains(
-        &fetched(&mut jane, "INBOX", uid)?,
+        &fetched(jane, "INBOX", uid)?,
         "This is the body of message 1."
     ));
     let note = jane.simple(&format!("UID FETCH {uid} (ANNOTATION (/comment value.shared))"))?;
@@ -216,9 +221,12 @@ fn changes_by_command_are_seen_in_cyrus() -> Outcome {
         note.untagged.iter().any(|line| contains(line, "about all")),
         "{note:?}"
     );
-    assert!(!names(&mut jane, "LIST \"\" \"*\"")?.contains(&"INBOX/not yet".to_owned()));
+    assert!(!names(jane, "LIST \"\" \"*\"")?.contains(&"INBOX/not yet".to_owned()));
+    Ok(())
+}
 
-    // One user with everything.
+/// A run for the user brings everything.
+fn one_user(own: &Own, jane: &mut Imap) -> Outcome {
     own.mailtwin(&["rename", "jane/Projects/East Tower", "jane/Plans"])?;
     own.mailtwin(&["delete", "jane/Sent"])?;
     own.mailtwin(&["subscribe", "jane", "Plans"])?;
@@ -234,7 +242,7 @@ fn changes_by_command_are_seen_in_cyrus() -> Outcome {
     own.mailtwin(&["sieve", "activate", "jane", "plans"])?;
     own.replicate(&["-u", "jane"])?;
     own.equal(&["jane"], &MADE)?;
-    let listed = names(&mut jane, "LIST \"\" \"*\"")?;
+    let listed = names(jane, "LIST \"\" \"*\"")?;
     assert!(
         listed.contains(&"INBOX/not yet".to_owned()) && listed.contains(&"INBOX/Plans".to_owned()),
         "{listed:?}"
@@ -245,18 +253,27 @@ fn changes_by_command_are_seen_in_cyrus() -> Outcome {
             .any(|name| name.contains("Sent") || name.contains("East")),
         "{listed:?}"
     );
-    assert!(names(&mut jane, "LSUB \"\" \"*\"")?.contains(&"INBOX/Plans".to_owned()));
+    assert!(names(jane, "LSUB \"\" \"*\"")?.contains(&"INBOX/Plans".to_owned()));
     let root = jane.simple("GETQUOTAROOT INBOX")?;
     assert!(
         root.untagged.iter().any(|line| contains(line, " 5000)")),
         "{root:?}"
     );
+    let comment = jane.simple("GETMETADATA INBOX (/shared/comment)")?;
+    assert!(
+        comment.untagged.iter().any(|line| contains(line, "my inbox")),
+        "{comment:?}"
+    );
     let meta = own.far.csync()?.run(b"GET META jane")?;
     let is_active =
         |line: &conformance::csync::dlist::Value| line.text("FILENAME").as_deref() == Some("plans.bc");
     assert!(meta.all("SIEVE").any(is_active), "{meta:?}");
+    Ok(())
+}
 
-    // All, with a user who is new, and one who is gone.
+/// A user who is new, and users who are gone.
+fn all_users(own: &Own) -> Outcome {
+    let letter = own.letter(1)?;
     own.mailtwin(&["create", "user/mia", "mia/Drafts"])?;
     own.mailtwin(&["append", "mia/Drafts", &letter])?;
     own.mailtwin(&["delete", "--user", "omar", "--now"])?;

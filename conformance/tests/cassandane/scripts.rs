@@ -51,17 +51,9 @@ fn subscriptions(chain: &Chain, users: &Users) -> Outcome {
     Ok(())
 }
 
-fn scripts_and_subscriptions(test: &str, place: &Place) -> Outcome {
-    let change = |mut setup: Setup| {
-        setup.unix_hierarchy_sep = place.unix_hierarchy_sep;
-        setup
-    };
-    let users = place.users;
-    let Some(chain) = Chain::start_over(test, &users, place.unix_socket, change)? else {
-        return Ok(());
-    };
-    subscriptions(&chain, &users)?;
-    let [here, both, there, different, stale] = users;
+/// Puts the scripts where they are before the run.
+fn plant(chain: &Chain, place: &Place) -> Outcome {
+    let [here, both, there, different, stale] = place.users;
     let (mut hand, mut twin, mut far) = (chain.hand.csync()?, chain.twin.csync()?, chain.far.csync()?);
     for (user, text) in [
         (here, OLD_SCRIPT),
@@ -89,7 +81,21 @@ fn scripts_and_subscriptions(test: &str, place: &Place) -> Outcome {
             activate_script(csync, user, name)?;
         }
     }
-    drop((hand, twin, far));
+    Ok(())
+}
+
+fn scripts_and_subscriptions(test: &str, place: &Place) -> Outcome {
+    let change = |mut setup: Setup| {
+        setup.unix_hierarchy_sep = place.unix_hierarchy_sep;
+        setup
+    };
+    let users = place.users;
+    let Some(chain) = Chain::start_over(test, &users, place.unix_socket, change)? else {
+        return Ok(());
+    };
+    subscriptions(&chain, &users)?;
+    plant(&chain, place)?;
+    let [_, _, there, _, stale] = users;
     let gone = if place.unix_socket {
         [1, 1, 0, 1, 1]
     } else {
