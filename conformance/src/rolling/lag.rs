@@ -158,13 +158,20 @@ impl Ledger {
         found
     }
 
-    /// The lags on `server` of mail that was delivered at `since` or later and before `until`.
-    pub fn lags_between(&self, server: usize, since: Instant, until: Instant) -> Lags {
+    /// The lags on `server` of mail for the mailboxes that `wanted` chooses, delivered at `since` or later and before
+    /// `until`.
+    pub fn lags_between(
+        &self,
+        server: usize,
+        since: Instant,
+        until: Instant,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Lags {
         let notes = self.lock();
         let within = notes
             .deliveries
             .iter()
-            .filter(|delivery| delivery.at >= since && delivery.at < until);
+            .filter(|delivery| delivery.at >= since && delivery.at < until && wanted(&delivery.mailbox));
         let mut lags: Vec<Duration> = within
             .filter_map(|delivery| Some(delivery.seen[server]?.saturating_duration_since(delivery.at)))
             .collect();
@@ -323,7 +330,12 @@ mod tests {
             1,
             "only what both have"
         );
-        assert_eq!(ledger.lags_between(1, begun, Instant::now()).count(), 2);
-        assert_eq!(ledger.lags_between(1, begun, begun).count(), 0);
+        assert_eq!(
+            ledger
+                .lags_between(1, begun, Instant::now(), |name| name == "user.a")
+                .count(),
+            2
+        );
+        assert_eq!(ledger.lags_between(1, begun, begun, |_| true).count(), 0);
     }
 }

@@ -136,6 +136,8 @@ pub fn run(plan: Plan) -> Result<Report> {
     let watch = Watch::start(&ledger, 0, &stage.far.address());
     let others = Senders::start(&stage.master, &ledger, plan.rate);
 
+    let others_lags = |since, until| ledger.lags_between(0, since, until, |mailbox| mailbox != inbox(HUGE));
+
     let begun = Instant::now();
     thread::sleep(plan.time);
     // What is delivered in between belongs to neither half.
@@ -147,7 +149,7 @@ pub fn run(plan: Plan) -> Result<Report> {
     ledger.delivered(&inbox(HUGE), 1, None);
     let huge_until = stage.while_harmed(plan, &ledger, harm_since)?;
     let harm_until = Instant::now();
-    let arrived_while_locked = ledger.lags_between(0, harm_since, harm_until).count();
+    let arrived_while_locked = others_lags(harm_since, harm_until).count();
     drop(lock);
     let unlocked = Instant::now();
     others.end()?;
@@ -163,12 +165,12 @@ pub fn run(plan: Plan) -> Result<Report> {
     drop(watch);
     let healthy: Vec<&str> = OTHERS.into_iter().chain([LOCKED, HUGE]).collect();
     let facts = equal("the far server", master, stage.far.side(), &healthy)?;
-    let without = ledger.lags_between(0, begun, calm_until);
+    let without = others_lags(begun, calm_until);
     let report = Report {
         bound: without.percentile(95) * plan.factor + plan.slack,
         without,
-        with: ledger.lags_between(0, harm_since, harm_until),
-        during_huge: ledger.lags_between(0, harm_since, huge_until),
+        with: others_lags(harm_since, harm_until),
+        during_huge: others_lags(harm_since, huge_until),
         huge_took: huge_until.duration_since(harm_since),
         arrived_while_locked,
         unlocked_lag,
