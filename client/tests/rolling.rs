@@ -47,7 +47,10 @@ fn changes_are_replicated_as_they_are_logged() {
     let totals = &status.totals;
     assert!(totals.messages >= 25, "{totals:?}");
     // Each message is some dozens of bytes, and each command has an answer. [CS-OPS-6]
-    assert!(totals.bytes_sent > 25 * 40 && totals.bytes_received > 1000, "{totals:?}");
+    assert!(
+        totals.bytes_sent > 25 * 40 && totals.bytes_received > 1000,
+        "{totals:?}"
+    );
     assert!(
         said.contains("action=\"MAILBOX\"") && said.contains("user=\"jane\""),
         "{said}"
