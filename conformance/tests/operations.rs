@@ -1,6 +1,7 @@
 //! What an operator does between two of ours: compares, asks what a run would do before doing it, renames a user.
 
 use conformance::csync::dlist::Value;
+use conformance::cyrus::{self, Cyrus, Setup};
 use conformance::process::Output;
 use conformance::programs::{self, Twin};
 use serde_json::Value as Json;
@@ -571,5 +572,45 @@ fn a_renamed_user_is_renamed_on_the_replica() -> Outcome {
         "{users}"
     );
     assert!(users[2].is_null(), "{users}");
+    Ok(())
+}
+
+/// The same with a Cyrus as the replica, which takes no INBOX for another user's. [CS-EXC-36]
+#[test]
+fn a_renamed_user_is_renamed_on_a_cyrus() -> Outcome {
+    let name = "operations: rename with Cyrus";
+    if !cyrus::usable(name) || !programs::usable(name) {
+        return Ok(());
+    }
+    let there = Cyrus::start(Setup::new("cyrus", &["jane", "june"]))?;
+    let here = Twin::unix("here", &["sync_log: yes"])?;
+    let address = there.csync_address();
+    run(&here, &["create", "user/jane", "jane/Sent", "jane/Sent/below"])?;
+    append(&here, "jane/INBOX", "one")?;
+    append(&here, "jane/Sent/below", "two")?;
+    run(&here, &["subscribe", "jane", "Sent"])?;
+    here.sync_client(&address, &["-A"])?.success("the common past")?;
+    here.sync_client(&address, &["-R", "-1"])?
+        .success("what was logged")?;
+    run(&here, &["rename", "--user", "jane", "june"])?;
+    here.sync_client(&address, &["-R", "-1"])?.success("rolling")?;
+    let said = here
+        .mailtwin(&["compare", &address, "june"])?
+        .success("compare")?;
+    assert!(
+        text(&said.stdout).contains("3 mailboxes with 2 messages"),
+        "{}",
+        text(&said.stdout)
+    );
+    let mut imap = there.imap("june")?;
+    // The rights are june's as well.
+    imap.select("INBOX/Sent/below")?;
+    let gone = here.mailtwin(&["compare", &address, "jane"])?;
+    assert_eq!(
+        gone.status.code(),
+        Some(0),
+        "of jane nothing is left on either side: {}",
+        text(&gone.stderr)
+    );
     Ok(())
 }
