@@ -49,8 +49,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(args: &Args, supervisor: Result<Supervisor, Failure>) -> Result<(), Failure> {
-    let settings = Settings::load(&args.config, Service::SyncServer).map_err(Failure::from);
-    let in_syslog = logging::start(args, supervisor.as_ref().ok(), settings.as_ref().ok());
+    let known = supervisor.as_ref().ok();
+    let service = known
+        .and_then(Supervisor::service)
+        .map_or(Service::SyncServer, Service::named);
+    let settings = Settings::load(&args.config, service).map_err(Failure::from);
+    let in_syslog = logging::start(args, known, settings.as_ref().ok());
     let ended = match (supervisor, settings) {
         (Ok(supervisor), Ok(settings)) => start::run(args, supervisor, &settings),
         (Err(error), _) | (_, Err(error)) => Err(error),

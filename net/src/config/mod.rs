@@ -29,6 +29,8 @@ pub use value::{ValueError, parse_bool, parse_duration};
 pub enum Service {
     /// `sync_server`; prefix `syncserver_`.
     SyncServer,
+    /// `sync_server` as a service of another name in cyrus.conf, whose prefix this is, see [`Service::named`].
+    SyncServerAs(&'static str),
     /// `sync_client`; prefix `sync_client_`.
     SyncClient,
     /// The operator's program; no prefix.
@@ -36,10 +38,21 @@ pub enum Service {
 }
 
 impl Service {
+    /// `sync_server` as the service that has this name in cyrus.conf: as with Cyrus, keys with that prefix are meant for it.
+    /// To be called once in a process, which keeps the prefix for good. [CS-SVC-26]
+    pub fn named(name: &str) -> Service {
+        let prefix = format!("{}_", name.to_ascii_lowercase());
+        if Service::SyncServer.prefix() == Some(prefix.as_str()) {
+            return Service::SyncServer;
+        }
+        Service::SyncServerAs(prefix.leak())
+    }
+
     /// The prefix of keys that are meant for this program alone, with its underscore.
     pub fn prefix(self) -> Option<&'static str> {
         match self {
             Service::SyncServer => Some("syncserver_"),
+            Service::SyncServerAs(prefix) => Some(prefix),
             Service::SyncClient => Some("sync_client_"),
             Service::Mailtwin => None,
         }

@@ -44,6 +44,22 @@ fn all_wrong_lines_are_found_at_once() {
     assert_eq!((config.get("sync_log"), errors.len()), (None, 1));
 }
 
+/// [CS-SVC-26]
+#[test]
+fn a_service_of_another_name_has_its_own_keys() {
+    let text = "configdirectory: /c\nadmins: all\nsyncserver_admins: usual\nCSync_admins: other\n";
+    for (name, admin) in [
+        ("syncserver", "usual"),
+        ("csync", "other"),
+        ("CSYNC", "other"),
+        ("far", "all"),
+    ] {
+        let settings = load(text, Service::named(name)).expect("loads");
+        assert_eq!(settings.admins, [admin], "{name}");
+    }
+    assert_eq!(Service::named("syncserver"), Service::SyncServer);
+}
+
 #[test]
 fn a_cyrus_file_is_read() {
     let text = "# comment\nconfigdirectory: /var/lib/cyrus\npartition-default: /var/spool/cyrus\ndefaultpartition: default\n\
