@@ -399,3 +399,19 @@ fn an_expunge_that_is_forgotten_is_noticed() {
     );
     assert!(is_noticed(Lie::ForgetsExpunged, &ours, &theirs));
 }
+
+#[test]
+fn two_mailboxes_of_one_name_without_mail_become_one_in_all_values() {
+    let (mut a, mut b) = common_past();
+    b.apply(&Step::Recreate(1));
+    converge(&a, &b, false, false, Lie::None);
+    for step in [
+        Step::Append(0, 1),
+        Step::Append(0, 2),
+        Step::Rename(2, 3),
+        Step::Recreate(1),
+    ] {
+        a.apply(&step);
+    }
+    converge(&a, &b, false, false, Lie::None);
+}

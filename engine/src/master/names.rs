@@ -254,7 +254,7 @@ impl Run {
             return self.plan_join(batch, &old, line).await;
         }
         self.end_read().await?;
-        let joined = self.change_identity(&old, &uniqueid).await;
+        let joined = self.change_identity(&old, line).await;
         if let Err(halt @ Trouble::Halt(_)) = joined {
             return Err(halt);
         }
@@ -274,10 +274,10 @@ impl Run {
         batch.learn(lines)
     }
 
-    async fn change_identity(&mut self, old: &Mailbox, uniqueid: &Text) -> Tried<Mailbox> {
+    async fn change_identity(&mut self, old: &Mailbox, line: &MailboxLine) -> Tried<Mailbox> {
         let scope = Scope::of(&old.name);
         self.done(Request::Begin { scope: scope.clone() }).await?;
-        match self.write_identity(&scope, old, uniqueid).await {
+        match self.write_identity(&scope, old, line).await {
             Ok(joined) => {
                 self.done(Request::Commit).await?;
                 Ok(joined)
@@ -286,7 +286,8 @@ impl Run {
         }
     }
 
-    async fn write_identity(&mut self, scope: &Scope, old: &Mailbox, uniqueid: &Text) -> Tried<Mailbox> {
+    async fn write_identity(&mut self, scope: &Scope, old: &Mailbox, line: &MailboxLine) -> Tried<Mailbox> {
+        let uniqueid = line.uniqueid.clone().unwrap_or_default();
         let now = self.local_mailbox(&old.key()).await?;
         let taken = self
             .local_mailboxes(Select::Uniqueids(vec![uniqueid.clone()]))
@@ -301,7 +302,11 @@ impl Run {
         leaving.name = Text::from([old.name.as_bytes(), b".INBOX-former"].concat());
         let mut joined = old.clone();
         joined.uniqueid = uniqueid.clone();
-        joined.highestmodseq += 1;
+        // Above both, so that the values of the two are told and compared, whatever they are.
+        joined.highestmodseq = joined
+            .highestmodseq
+            .max(line.highestmodseq.unwrap_or(0))
+            .saturating_add(1);
         joined.foldermodseq = joined.highestmodseq;
         // Of one that was never used nothing is remembered: nobody deleted it. [CS-SPLIT-43]
         let tombstone = (old.last_uid > 0).then(|| Tombstone {
