@@ -10,7 +10,11 @@ use starting::Starting;
 const NOBODY: u32 = 65534;
 
 fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED server root, because becoming another user needs root");
+    }
+    root
 }
 
 /// The test's folder is root's alone at first.
