@@ -253,6 +253,31 @@ fn locked_users_are_not_waited_for_when_that_is_said() {
 }
 
 #[test]
+fn of_all_users_a_locked_one_is_told_of_and_the_others_are_done() {
+    let replica = Replica::start();
+    let mut master = Master::of(&replica);
+    let users = ["ann", "jane", "zoe"];
+    users.iter().for_each(|user| master.deliver(user, "one"));
+    let there = replica.store();
+    let mut writer = there.session();
+    let scope = Scope::User(Text::from("jane"));
+    writer.execute(Request::Begin { scope }).expect("begin");
+    // The replica waits for the lock as long as it waits for any, and then goes on with the others.
+    let (code, out, said) = master.run(&["-A"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("sync_client: jane: ") && said.contains("IMAP_MAILBOX_LOCKED") && said.contains("try again later"),
+        "{said}"
+    );
+    assert!(!said.contains("ann") && !said.contains("zoe"), "{said}");
+    assert!(out.starts_with("users 3, mailboxes 3 (3 sent)"), "{out}");
+    master.wait_equal(&replica, &["ann", "zoe"]);
+    writer.execute(Request::Rollback).expect("the lock is given up");
+    succeeds(&master, &["-A"]);
+    master.wait_equal(&replica, &users);
+}
+
+#[test]
 fn a_dry_run_shows_what_would_be_done_and_programs_can_read_it() {
     let replica = Replica::start();
     let mut master = Master::of(&replica);
