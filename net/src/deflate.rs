@@ -1,5 +1,7 @@
 //! Raw DEFLATE (RFC 1951, no header) in both directions, as `COMPRESS DEFLATE` switches it on. [CS-COMP-2]
 
+use std::sync::{Mutex, PoisonError};
+
 use bytes::{Buf, Bytes};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
@@ -67,11 +69,11 @@ impl Deflater {
         }
     }
 
-    /// Gives back the memory of the stream (some 300 KiB) when a unit has ended. What comes next refers to nothing
+    /// Lends the memory of the stream (some 300 KiB) to others when a unit has ended. What comes next refers to nothing
     /// before it, which every inflater can read: it is as if nothing like it had been sent yet. [CS-COMP-7]
     pub fn rest(&mut self) {
         if !self.unflushed {
-            self.stream = None;
+            give_back(self.level, self.stream.take());
         }
     }
 
@@ -90,7 +92,7 @@ impl Deflater {
 
     fn run(&mut self, mut plain: &[u8], flush: FlushCompress, ready: &mut dyn FnMut(Bytes)) {
         let level = self.level;
-        let stream = self.stream.get_or_insert_with(|| Compress::new(level, false));
+        let stream = self.stream.get_or_insert_with(|| lend(level));
         loop {
             let mut piece = Vec::with_capacity(piece_bytes(plain.len()));
             let before = stream.total_in();
@@ -107,6 +109,38 @@ impl Deflater {
                 return;
             }
         }
+    }
+}
+
+impl Drop for Deflater {
+    fn drop(&mut self) {
+        give_back(self.level, self.stream.take());
+    }
+}
+
+/// Streams that nobody uses at the moment. Freed and allocated again each time, blocks of this size leave a process's memory
+/// full of holes: a thousand connections that had worked one after the other held 400 MB, and most of it was holes.
+static SPARE: Mutex<Vec<(u32, Compress)>> = Mutex::new(Vec::new());
+
+/// Streams that are kept; more are freed.
+const SPARE_MAX: usize = 64;
+
+/// A stream at its beginning.
+fn lend(level: Compression) -> Compress {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    match spare.iter().rposition(|(known, _)| *known == level.level()) {
+        Some(at) => spare.swap_remove(at).1,
+        None => Compress::new(level, false),
+    }
+}
+
+/// Keeps a stream for the next one who needs it.
+fn give_back(level: Compression, stream: Option<Compress>) {
+    let Some(mut stream) = stream else { return };
+    stream.reset();
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    if spare.len() < SPARE_MAX {
+        spare.push((level.level(), stream));
     }
 }
 

@@ -230,6 +230,8 @@ fn one_more_user(address: &str, name: &str) -> Result<Duration> {
 struct Peer {
     reader: BufReader<TcpStream>,
     deflated: Option<(Compress, Decompress)>,
+    /// Inflated and not looked at.
+    plain: Vec<u8>,
 }
 
 impl Peer {
@@ -247,6 +249,7 @@ impl Peer {
         let mut peer = Peer {
             reader: BufReader::with_capacity(1024, stream),
             deflated: None,
+            plain: Vec::new(),
         };
         while !peer.line()?.starts_with("* OK") {}
         let words = format!("\0{ADMIN}\0{PASSWORD}");
@@ -308,12 +311,16 @@ impl Peer {
         match &mut self.deflated {
             None => drop(self.reader.read_until(b'\n', &mut line)?),
             Some((_, inflater)) => {
-                while line.last() != Some(&b'\n') {
+                let end = loop {
+                    if let Some(end) = self.plain.iter().position(|&byte| byte == b'\n') {
+                        break end;
+                    }
                     let mut deflated = [0];
                     self.reader.read_exact(&mut deflated)?;
-                    line.reserve(1024);
-                    inflater.decompress_vec(&deflated, &mut line, FlushDecompress::None)?;
-                }
+                    self.plain.reserve(1024);
+                    inflater.decompress_vec(&deflated, &mut self.plain, FlushDecompress::None)?;
+                };
+                line.extend(self.plain.drain(..=end));
             }
         }
         if line.is_empty() {
