@@ -234,10 +234,10 @@ fn a_message_that_all_would_wait_behind_comes_last_and_alone() {
 #[test]
 fn users_with_very_long_listings_are_all_done() {
     // Far more lines than are held at once: whoever comes later waits for room, and nobody waits for ever.
-    const LINES: usize = 9_000;
-    let mail = mail_of(40);
+    const LINES: usize = 8_000;
+    let mail = mail_of(10);
     let conversation = converse(
-        pair::master_config(all(40)),
+        pair::master_config(all(10)),
         &mail.store,
         "* OK twin.example.org Cyrus sync server mailtwin 0.1.0\r\n",
         |command| match command.strip_prefix("GET USER ") {
@@ -255,8 +255,30 @@ fn users_with_very_long_listings_are_all_done() {
         },
     );
     assert_eq!(conversation.progress.ended, Some(Ending::Done));
-    assert_eq!(conversation.progress.items_done, 40);
-    assert_eq!(conversation.progress.mailboxes, 80);
+    assert_eq!(conversation.progress.items_done, 10);
+    assert_eq!(conversation.progress.mailboxes, 20);
+}
+
+#[test]
+fn what_is_small_of_one_user_is_sent_in_one_go() {
+    let mail = mail_of(30);
+    let run = |banner: &str| {
+        let conversation = converse(pair::master_config(all(30)), &mail.store, banner, agree);
+        assert_eq!(conversation.progress.ended, Some(Ending::Done));
+        let mut users: Vec<String> = conversation
+            .said
+            .iter()
+            .filter_map(|line| line.strip_prefix("APPLY MAILBOX user."))
+            .map(|rest| rest[..4].to_owned())
+            .collect();
+        assert_eq!(users.len(), 60);
+        users.dedup();
+        users.len()
+    };
+    assert_eq!(
+        run("* OK twin.example.org Cyrus sync server mailtwin 0.1.0\r\n"),
+        30
+    );
 }
 
 #[test]

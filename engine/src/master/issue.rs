@@ -20,6 +20,9 @@ use crate::model::{Mailbox, MailboxKey};
 const ROWS_HELD_MAX: usize = 8192;
 /// New messages from which a mailbox may be sent in steps.
 const STEPPED_FROM: usize = 64;
+/// Records, and bytes of their messages, of a mailbox that is sent without a pause for others.
+const SPOKEN_RECORDS_MAX: usize = 256;
+const SPOKEN_BYTES_MAX: u64 = 1 << 20;
 /// Records encoded between two looks at the room in the output.
 const ROWS_AT_ONCE: usize = 64;
 
@@ -114,6 +117,10 @@ impl Run {
             above_uid,
         };
         let mut plan = self.plan(batch, mailbox, since).await?;
+        if plan.is_long() {
+            // The others go on beside it.
+            self.speaking = None;
+        }
         while let Some(step) = plan.steps.pop_front() {
             self.check_stop()?;
             self.glance(&mut issued)?;
@@ -427,6 +434,14 @@ impl Run {
 }
 
 impl Plan {
+    /// Whether others should not wait until all of it is sent.
+    fn is_long(&self) -> bool {
+        let bytes = |records: &[Record]| records.iter().map(|record| record.size).sum::<u64>();
+        self.held
+            .as_deref()
+            .is_none_or(|records| records.len() > SPOKEN_RECORDS_MAX || bytes(records) > SPOKEN_BYTES_MAX)
+    }
+
     /// The rows of a step: all that changed when it is the only one, else the messages that are new.
     fn rows_of(&mut self, step: &Step) -> Rows {
         if !self.is_stepped {

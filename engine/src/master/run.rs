@@ -65,6 +65,10 @@ pub(super) struct Run {
     pub(super) board: Board,
     /// Listings that were asked for ahead.
     pub(super) ahead: Ahead,
+    /// One at a time sends small mailboxes one behind the other.
+    pub(super) speakers: Turns,
+    /// The item's turn to do so.
+    pub(super) speaking: Option<Turn>,
     /// Turns of those that nothing else should wait behind.
     pub(super) heavy: Heavy,
     /// What the item met.
@@ -97,6 +101,8 @@ impl Run {
             uploads: self.uploads.for_item(owner),
             board: self.board.clone(),
             ahead: self.ahead.clone(),
+            speakers: self.speakers.clone(),
+            speaking: None,
             heavy: self.heavy.clone(),
             blame,
             held_read: Mutex::default(),
@@ -185,6 +191,8 @@ async fn conduct(
         uploads: Uploads::new(port.clone()),
         board,
         ahead: Ahead::new(port.clone()),
+        speakers: Turns::new(port.clone(), 1),
+        speaking: None,
         heavy: Heavy::new(port.clone(), progress.clone()),
         blame,
         held_read: Mutex::default(),

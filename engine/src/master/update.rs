@@ -11,6 +11,8 @@ use super::wire::Refusal;
 
 /// Mailboxes under way at most.
 const MAILBOXES_MAX: usize = 64;
+/// Small mailboxes of an item sent without a pause for others.
+const SPOKEN_MAX: usize = 64;
 /// Mailboxes, and records of them in memory, whose lines wait for the answers to their uploads.
 const HELD_MAILBOXES_MAX: usize = 64;
 const HELD_RECORDS_MAX: usize = 8192;
@@ -64,22 +66,9 @@ impl Run {
     /// Sends all that differs; what is refused goes through the retry ladder once everything else is through.
     pub(super) async fn update_all(&mut self, batch: &mut Batch, todo: Todo) -> Tried<()> {
         let mut pipeline = Pipeline::default();
-        for index in todo.send {
-            self.check_stop()?;
-            match self.issue(batch, index, true).await {
-                Ok(issued) => pipeline.held.push_back(issued),
-                Err(why) => batch.fail_at(index, why)?,
-            }
-            let records: usize = pipeline.held.iter().map(Issued::held_records).sum();
-            let all = self.peer.is_mailtwin()
-                || pipeline.held.len() >= HELD_MAILBOXES_MAX
-                || records >= HELD_RECORDS_MAX
-                || self.uploads.is_full();
-            if all {
-                self.send_held(batch, &mut pipeline).await?;
-            }
-        }
-        self.send_held(batch, &mut pipeline).await?;
+        let sent = self.send_all(batch, todo.send, &mut pipeline).await;
+        self.speaking = None;
+        sent?;
         while let Some(issued) = pipeline.sent.pop_front() {
             self.settle_into(issued, &mut pipeline.refused).await?;
         }
@@ -91,6 +80,32 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    async fn send_all(&mut self, batch: &mut Batch, todo: Vec<usize>, pipeline: &mut Pipeline) -> Tried<()> {
+        for (count, index) in todo.into_iter().enumerate() {
+            self.check_stop()?;
+            if count % SPOKEN_MAX == SPOKEN_MAX - 1 {
+                self.speaking = None;
+            }
+            // A replica that makes what comes for one user durable at once gets it in one go. [CS-MASTER-65]
+            if self.peer.is_mailtwin() && self.speaking.is_none() {
+                self.speaking = Some(self.speakers.take().await);
+            }
+            match self.issue(batch, index, true).await {
+                Ok(issued) => pipeline.held.push_back(issued),
+                Err(why) => batch.fail_at(index, why)?,
+            }
+            let records: usize = pipeline.held.iter().map(Issued::held_records).sum();
+            let all = self.peer.is_mailtwin()
+                || pipeline.held.len() >= HELD_MAILBOXES_MAX
+                || records >= HELD_RECORDS_MAX
+                || self.uploads.is_full();
+            if all {
+                self.send_held(batch, pipeline).await?;
+            }
+        }
+        self.send_held(batch, pipeline).await
     }
 
     /// Sends the lines that waited for their uploads.
