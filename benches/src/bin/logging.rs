@@ -25,7 +25,7 @@ fn main() -> Result<()> {
     };
     let (commits, rounds) = (number(1_000)?.max(1), number(5)?.max(1));
     let folder = tempfile::tempdir()?;
-    let store = SqliteStore::open(&folder.path().join("store"), Options::default())?;
+    let store = SqliteStore::open(folder.path().join("store"), Options::default())?;
     let sync = folder.path().join("sync");
     let cases: [(&str, &[Option<String>]); 3] = [
         ("not logged", &[]),
