@@ -340,7 +340,7 @@ async fn converse(
     let (results, mut landed) = mpsc::unbounded_channel();
     let mut target = route.target();
     target.traffic = Arc::clone(&watch.counters.traffic);
-    let session = Box::new(route.store.session());
+    let session = Box::new(route.session());
     let stop = async move {
         if stopped.await.is_err() {
             // The owner is gone without a word, which aborts this task as well.

@@ -9,7 +9,8 @@ use net::client::Target;
 use net::config::{CompressWish, Config, Settings, channel_name};
 use net::trace::Trace;
 use protocol::Text;
-use store::sqlite::{Options, SqliteStore};
+use store::sqlite::{Options, SqliteSession, SqliteStore};
+use synclog::{LoggingSession, Writer};
 
 use crate::args::Args;
 use crate::failure::Failure;
@@ -31,11 +32,22 @@ pub(crate) struct Route {
     traced: bool,
     /// The store.
     pub(crate) store: SqliteStore,
+    /// Where it is logged what comes back from the replica.
+    log: Option<Writer>,
 }
 
 impl Route {
     /// As arguments and configuration say.
-    pub(crate) fn new(args: &Args, settings: &Settings, target: Target, store: SqliteStore) -> Route {
+    ///
+    /// # Errors
+    /// Channels to log to that cannot be.
+    pub(crate) fn new(
+        args: &Args,
+        settings: &Settings,
+        target: Target,
+        store: SqliteStore,
+    ) -> Result<Route, Failure> {
+        let log = Writer::for_channels(&settings.sync_dir, &settings.log.written_by(true));
         let wish = if args.require_compression {
             CompressWish::Required
         } else {
@@ -52,12 +64,19 @@ impl Route {
             step_messages_max: settings.sync_batchsize,
             ..MasterConfig::new(Job::Tasks)
         };
-        Route {
+        Ok(Route {
             target,
             master,
             traced: args.verbose > 1,
             store,
-        }
+            log: log.map_err(Failure::Log)?,
+        })
+    }
+
+    /// A session of a connection. What comes back from the replica changes the store like any other change, and is logged
+    /// for the channels that lead elsewhere. [CS-LOG-40]
+    pub(crate) fn session(&self) -> LoggingSession<SqliteSession> {
+        LoggingSession::new(self.store.session(), self.log.clone())
     }
 
     /// The replica as people write it.

@@ -64,7 +64,7 @@ fn log_options(args: &Args, mode: Mode, settings: &Settings) -> LogOptions {
 fn once(args: &Args, mode: Mode, config: &Config, settings: &Settings, job: Job) -> Result<u8, Failure> {
     let target = route::target(args, config, settings)?;
     let store = open_store(args, &settings.store, false)?;
-    let route = Route::new(args, settings, target, store);
+    let route = Route::new(args, settings, target, store)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -102,7 +102,7 @@ async fn replicate(
         };
         spread.run(job, stop, &mut report, &printer).await?
     } else {
-        let session = Box::new(route.store.session());
+        let session = Box::new(route.session());
         let observe = |master: &engine::Master| {
             printer.observe(master);
             report.observe(master);

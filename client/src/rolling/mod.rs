@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Args, config: &Config, settings: &Settings) -> Result<u
     }
     let target = route::target(args, config, settings)?;
     let store = open_store(args, &settings.store, true)?;
-    let route = Route::new(args, settings, target, store.clone());
+    let route = Route::new(args, settings, target, store.clone())?;
     if args.delayed_startup > Duration::ZERO {
         std::thread::sleep(args.delayed_startup);
     }
@@ -169,7 +169,7 @@ fn reload(args: Args, store: SqliteStore) -> Reload {
         let channel = route::channel(&args)?;
         let settings = Settings::for_channel(&config, channel.as_deref())?;
         let target = route::target(&args, &config, &settings)?;
-        let route = Route::new(&args, &settings, target, store.clone());
+        let route = Route::new(&args, &settings, target, store.clone())?;
         Ok(changeable(&args, &settings, route))
     })
 }
