@@ -127,6 +127,12 @@ fn forget_contested(left: &mut Facts, right: &mut Facts) {
         let key = (place.object.clone(), place.uid);
         matches!((here.get(&key), there.get(&key)), (Some(one), Some(other)) if one != other)
     };
-    left.retain(|place, _| !contested(place));
-    right.retain(|place, _| !contested(place));
+    // When something was last appended is each side's own once both appended, and no run compares it.
+    let differs: BTreeSet<compare::Place> = left
+        .iter()
+        .filter(|(place, value)| place.field == "LAST_APPENDDATE" && right.get(place) != Some(value))
+        .map(|(place, _)| place.clone())
+        .collect();
+    left.retain(|place, _| !contested(place) && !differs.contains(place));
+    right.retain(|place, _| !contested(place) && !differs.contains(place));
 }
