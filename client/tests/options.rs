@@ -266,7 +266,9 @@ fn of_all_users_a_locked_one_is_told_of_and_the_others_are_done() {
     let (code, out, said) = master.run(&["-A"]);
     assert_eq!(code, Some(1), "{said}");
     assert!(
-        said.contains("sync_client: jane: ") && said.contains("IMAP_MAILBOX_LOCKED") && said.contains("try again later"),
+        said.contains("sync_client: jane: ")
+            && said.contains("IMAP_MAILBOX_LOCKED")
+            && said.contains("try again later"),
         "{said}"
     );
     assert!(!said.contains("ann") && !said.contains("zoe"), "{said}");
