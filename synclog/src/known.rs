@@ -75,16 +75,16 @@ impl Known {
 /// The same for what is a user's own.
 fn changes_user(meta: &mut UserMeta, change: &Change) -> bool {
     match change {
-        Change::PutSeen(state) => {
-            put(&mut meta.seen, state.clone(), |there| there.uniqueid == state.uniqueid)
-        }
+        Change::PutSeen(state) => put(&mut meta.seen, state.clone(), |there| {
+            there.uniqueid == state.uniqueid
+        }),
         Change::Subscribe { mailbox } => {
             put(&mut meta.subscriptions, mailbox.clone(), |there| there == mailbox)
         }
         Change::Unsubscribe { mailbox } => remove(&mut meta.subscriptions, |there| there == mailbox),
-        Change::PutScript(script) => {
-            put(&mut meta.scripts, script.clone(), |there| there.name == script.name)
-        }
+        Change::PutScript(script) => put(&mut meta.scripts, script.clone(), |there| {
+            there.name == script.name
+        }),
         Change::RemoveScript { name } => {
             if meta.active_script.as_ref() == Some(name) {
                 meta.active_script = None;

@@ -81,7 +81,10 @@ impl<S: Session> LoggingSession<S> {
                     Some(unknown) => self.names_of(unknown)?,
                     None => Vec::new(),
                 };
-                let wanted = self.open.as_ref().map(|(scope, actions)| actions.wanted(scope, changes));
+                let wanted = self
+                    .open
+                    .as_ref()
+                    .map(|(scope, actions)| actions.wanted(scope, changes));
                 for request in wanted.unwrap_or_default() {
                     let reply = self.inner.execute(request)?;
                     if let Some((_, actions)) = &mut self.open {
