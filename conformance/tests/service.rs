@@ -77,7 +77,7 @@ impl Served {
             return Ok(None);
         }
         let (name, program, listen) = line_of_the_page().ok_or("no line for cyrus.conf on the page")?;
-        assert_eq!((program, listen), ("/usr/sbin/sync_server", "csync"));
+        assert_eq!((program, listen), ("/usr/lib/mailtwin/bin/sync_server", "csync"));
         let programs = Programs::find()?;
         let program = programs.path("sync_server");
         let port = Port::reserve()?;

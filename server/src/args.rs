@@ -13,7 +13,7 @@ use net::address::ListenAddress;
     version,
     after_help = "\
 Runs in the foreground and prints one line when it is ready: alone, as a service of Cyrus's master
-(`syncserver cmd=\"/usr/sbin/sync_server -C /etc/imapd.conf\" listen=\"csync\"` in cyrus.conf), or under systemd with
+(`syncserver cmd=\"/usr/lib/mailtwin/bin/sync_server -C /etc/imapd.conf\" listen=\"csync\"` in cyrus.conf), or under systemd with
 sockets, readiness and watchdog. Passwords of the users in `admins` are set with `mailtwin passwd USER`.
 
 Signals:
