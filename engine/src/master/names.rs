@@ -53,6 +53,7 @@ impl Run {
             return Ok(());
         }
         if !self.holds_mail(line).await? {
+            self.still_there(&there, &uniqueid).await?;
             self.decide_on(&there, &uniqueid, "CS-SPLIT-22", Deed::GiveWay);
             return self.delete_there(batch, vec![(there, uniqueid)]).await;
         }
@@ -66,6 +67,17 @@ impl Run {
         }
         let to = self.free_aside_name(batch, &there, &uniqueid).await?;
         self.rename_aside(batch, &uniqueid, &to, "CS-SPLIT-23").await
+    }
+
+    /// UNMAILBOX goes by name alone, so right before it the name must still be that of the mailbox that is meant.
+    async fn still_there(&mut self, name: &Text, uniqueid: &Text) -> Tried<()> {
+        let lines = self.get_mailboxes(std::slice::from_ref(name)).await?;
+        if lines.iter().any(|line| line.uniqueid.as_ref() == Some(uniqueid)) {
+            return Ok(());
+        }
+        Err(Trouble::Item(format!(
+            "{name} changed on the replica meanwhile; the next run goes on"
+        )))
     }
 
     /// Whether it is ours that makes way, because neither holds mail and the replica's has the lower unique id. Two masters
