@@ -203,6 +203,7 @@ fn servers_that_differ_in_the_end_are_seen() {
             views: &views,
             equal,
             hosts: 2,
+            restored: &std::collections::BTreeSet::new(),
             ledger,
         };
         Judge::default()

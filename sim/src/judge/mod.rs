@@ -18,7 +18,7 @@ mod visible;
 pub use ledger::{Ledger, Mail, Note};
 pub use view::{MailboxView, ScopeView};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use protocol::Text;
@@ -70,6 +70,8 @@ pub struct End<'a> {
     pub equal: &'a [(usize, usize, bool)],
     /// How many servers there are.
     pub hosts: usize,
+    /// Those whose store was replaced by an older one. What only a replica knows of such a master stays there alone.
+    pub restored: &'a BTreeSet<usize>,
     /// What clients did.
     pub ledger: &'a Ledger,
 }

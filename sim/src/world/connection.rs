@@ -41,6 +41,8 @@ pub struct Connection {
     pub break_after: Option<u64>,
     /// Whether an end may be gone without the other knowing.
     pub silent: bool,
+    /// Whether nothing goes over it any more: what is sent is lost, and never comes in part.
+    pub severed: bool,
 }
 
 /// What came of a run by hand.
@@ -102,6 +104,7 @@ impl World {
             sides,
             break_after: self.ways[link].break_after.take(),
             silent: false,
+            severed: false,
         };
         self.connections.insert(id, connection);
         self.pump(id, MASTER);
@@ -146,7 +149,8 @@ impl World {
     }
 
     fn send(&mut self, id: u32, at: usize, bytes: &Bytes) {
-        let Some(connection) = self.connections.get_mut(&id) else {
+        let connection = self.connections.get_mut(&id);
+        let Some(connection) = connection.filter(|connection| !connection.severed) else {
             return;
         };
         let length = bytes.len() as u64;
@@ -384,6 +388,9 @@ impl World {
     /// Nothing goes over a connection any more.
     fn sever(&mut self, id: u32, silent: bool) {
         self.report.broken += 1;
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.severed = true;
+        }
         for at in [MASTER, REPLICA] {
             if let Some(side) = self.side(id, at) {
                 side.sent.clear();

@@ -134,6 +134,7 @@ impl World {
             views: &self.views,
             equal: &equal,
             hosts: self.hosts.len(),
+            restored: &self.restored,
             ledger: &self.ledger,
         };
         let judgement = self.judge.ask(|checker| checker.settled(&end));
