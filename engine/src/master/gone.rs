@@ -14,14 +14,18 @@ use super::run::{Run, Tried, Trouble};
 use crate::crc::SyncCrc;
 use crate::model::{Mailbox, MailboxKey, Tombstone};
 use crate::name;
+use crate::ticket::{Reply, Request, StoreError};
 
 /// What becomes of a mailbox of the replica that was deleted here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Fate {
     /// It holds nothing that was not deleted here.
     Delete,
-    /// It holds mail that was never here.
-    Revive,
+    /// It holds mail that was never here; `reused` when some of it has a UID that was another message's here.
+    Revive {
+        /// Whether readers here may know one of its UIDs as another message.
+        reused: bool,
+    },
     /// The replica has it no more, or another one has its name by now.
     Gone,
 }
@@ -53,13 +57,13 @@ impl Run {
                     self.decide_on(&name, &uniqueid, "CS-SPLIT-11", Deed::DeleteMailbox);
                     dead.push((name, uniqueid));
                 }
-                Ok(Fate::Revive) if !self.config.copyback => {
+                Ok(Fate::Revive { .. }) if !self.config.copyback => {
                     self.decide_on(&name, &uniqueid, "CS-SPLIT-41", Deed::LeaveMailbox);
                     self.notice(format!(
                         "{name} was deleted here and holds mail on the replica that was never here; it is left there"
                     ));
                 }
-                Ok(Fate::Revive) => match self.revive(batch, &line).await {
+                Ok(Fate::Revive { reused }) => match self.revive(batch, &line, reused).await {
                     Ok(()) => {}
                     Err(Trouble::Item(reason)) => batch.fail(&name, reason),
                     Err(halt) => return Err(halt),
@@ -104,7 +108,9 @@ impl Run {
             uniqueid: uniqueid.clone(),
         });
         let mut fate = if is_it { Fate::Delete } else { Fate::Gone };
+        let mut unknown_uid = None;
         while fate == Fate::Delete
+            && unknown_uid.is_none()
             && let Some(facing) = self.next_facing(&mut pair).await?
         {
             let Some(theirs) = facing.theirs.filter(|theirs| !theirs.is_expunged()) else {
@@ -112,7 +118,7 @@ impl Run {
             };
             match self.was_ours(&mut deleted, &theirs).await {
                 Ok(true) => {}
-                Ok(false) => fate = Fate::Revive,
+                Ok(false) => unknown_uid = Some(theirs.uid),
                 Err(why) => {
                     self.end_side_by_side(pair).await?;
                     return Err(why);
@@ -120,12 +126,33 @@ impl Run {
             }
         }
         self.end_side_by_side(pair).await?;
+        if let Some(uid) = unknown_uid {
+            let reused = self.knew_from(batch, uniqueid, uid).await?;
+            fate = Fate::Revive { reused };
+        }
         Ok(fate)
+    }
+
+    /// Whether a mailbox that was deleted here had this UID or a higher one.
+    async fn knew_from(&mut self, batch: &Batch, uniqueid: &Text, uid: u32) -> Tried<bool> {
+        let request = Request::Deleted {
+            scope: batch.scope.clone(),
+            uniqueid: uniqueid.clone(),
+            above_uid: uid.saturating_sub(1),
+            limit: 1,
+        };
+        match self.port.store(request).await? {
+            Reply::Deleted(held) => Ok(!held.is_empty()),
+            _ => Err(StoreError::Misuse {
+                what: "an answer of another kind than asked for",
+            }
+            .into()),
+        }
     }
 
     /// Brings a mailbox back with the mail that was never here; what was deleted here is expunged on the replica.
     /// [CS-SPLIT-13] [CS-SPLIT-14] [CS-SPLIT-15]
-    async fn revive(&mut self, batch: &mut Batch, line: &MailboxLine) -> Tried<()> {
+    async fn revive(&mut self, batch: &mut Batch, line: &MailboxLine, reused: bool) -> Tried<()> {
         let (Some(there), Some(uniqueid)) = (line.mboxname.clone(), line.uniqueid.clone()) else {
             return Ok(());
         };
@@ -139,7 +166,10 @@ impl Run {
         if self.config.dry_run {
             return self.plan_revival(batch, &line, &there).await;
         }
-        let mailbox = mailbox_of(&line);
+        let mut mailbox = mailbox_of(&line);
+        if reused {
+            mailbox.uidvalidity = mailbox.uidvalidity.saturating_add(1);
+        }
         let key = mailbox.key();
         self.merge_mailbox(batch, Ours::Deleted(mailbox), Some(&name))
             .await?;

@@ -42,6 +42,13 @@ impl Run {
         let (Some(there), Some(uniqueid)) = (line.mboxname.clone(), line.uniqueid.clone()) else {
             return Ok(());
         };
+        if batch.tombstones.contains_key(&uniqueid) && batch.failed.contains_key(&there) {
+            // Deleted here, but it could not be looked at: to move it aside would keep for good what has to go.
+            return Err(Trouble::Item(format!(
+                "{there}: the mailbox of this name on the replica was deleted here, and what it holds could not be read; \
+                 the next run goes on"
+            )));
+        }
         let is_new_there = !batch.remotes.contains_key(&batch.locals[index].uniqueid);
         if self.yields(batch, index, line).await? {
             return self.join(batch, index, line, "CS-SPLIT-29").await;
