@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::rolling::{Entry, Quarantined, Queue};
 use protocol::synclog::{BadLine, Reason};
@@ -20,6 +21,9 @@ pub const UNREADABLE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// Pause between looks at what dead processes left, milliseconds.
 const RECOVER_PAUSE_MS: u64 = 10_000;
+/// How often, and how long apart, the reader's lock is tried.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a channel's log had to say.
 #[derive(Debug, Default)]
@@ -55,7 +59,7 @@ impl Channel {
     pub fn open(sync_dir: &Path, channel: Option<&str>) -> Result<Channel, LogError> {
         let directory = ChannelName::parse(channel.unwrap_or_default())?.directory(sync_dir);
         create_folder(&directory).map_err(LogError::io("create", &directory))?;
-        let lock = lock(&directory.join("mailtwin-lock"))?;
+        let lock = wait_for_lock(&directory.join("mailtwin-lock"))?;
         let (list, odd) = List::load(&directory)?;
         let opened = Channel {
             sync_dir: sync_dir.to_path_buf(),
@@ -71,6 +75,16 @@ impl Channel {
             opened.note_unreadable(&line);
         }
         Ok(opened)
+    }
+
+    /// What is in quarantine in the files of a channel, without becoming its reader.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub fn quarantined_in(sync_dir: &Path, channel: Option<&str>) -> Result<Vec<Quarantined>, LogError> {
+        let directory = ChannelName::parse(channel.unwrap_or_default())?.directory(sync_dir);
+        let (list, _) = List::load(&directory)?;
+        Ok(list.held().to_vec())
     }
 
     /// The folder of the channel's files.
@@ -238,6 +252,18 @@ impl Channel {
                 tracing::warn!(%error, "cannot log what a process that died was about to log");
             }
         }
+    }
+}
+
+/// As [`lock`], with patience for a reader that is about to end: a daemon that was told to stop, or an operator's command.
+fn wait_for_lock(path: &Path) -> Result<File, LogError> {
+    let mut tries_left = LOCK_TRIES;
+    loop {
+        match lock(path) {
+            Err(LogError::InUse { .. }) if tries_left > 0 => std::thread::sleep(LOCK_PAUSE),
+            taken => return taken,
+        }
+        tries_left -= 1;
     }
 }
 

@@ -83,9 +83,8 @@ fn entries_of(settings: &Settings) -> Result<Vec<status::Quarantined>> {
     if view.running || !gather::has_folder(settings) {
         return Ok(view.status.map(|status| status.quarantine).unwrap_or_default());
     }
-    let mut channel = open(settings)?;
-    Ok(channel
-        .quarantined()
+    let held = Channel::quarantined_in(&settings.sync_dir, settings.channel.as_deref()).map_err(failed)?;
+    Ok(held
         .into_iter()
         .map(|entry| status::Quarantined {
             action: line_of(&entry.action),
