@@ -70,3 +70,26 @@ fn all_histories_of_two_operations_with_every_death() {
     assert!(outcome.runs > 1_000, "{} runs", outcome.runs);
     assert!(outcome.found.is_empty(), "{:?}", outcome.found);
 }
+
+/// A seed that once broke a rule.
+fn finds_nothing_now(seed: u64, profile: Profile) {
+    let (report, _) = execute(&generate(seed, profile), false);
+    assert_eq!(report.finding, None, "seed {seed} of {profile:?}");
+}
+
+#[test]
+fn a_mailbox_is_not_deleted_by_a_stale_listing() {
+    finds_nothing_now(344, Profile::Mesh);
+}
+
+#[test]
+fn a_mailbox_that_comes_back_names_no_uid_twice() {
+    finds_nothing_now(17_963, Profile::Split);
+    finds_nothing_now(14_124, Profile::Split);
+}
+
+#[test]
+fn a_deleted_mailbox_that_cannot_be_looked_at_is_not_moved_aside() {
+    finds_nothing_now(12_075, Profile::Rolling);
+    finds_nothing_now(7_348, Profile::Rolling);
+}

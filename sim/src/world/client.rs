@@ -68,14 +68,12 @@ impl World {
             match self.store(host, &mut session, &mut transaction, request) {
                 Stored::Answer(Ok(_)) if is_last => {
                     self.report.changes += 1;
-                    self.written.insert(host);
                 }
                 Stored::Answer(Ok(_)) => {}
                 Stored::Answer(Err(StoreError::Locked { .. })) => return false,
                 // The client is told, and does not count on it.
                 Stored::Answer(Err(_)) => return true,
                 Stored::Died(down_ms) => {
-                    self.written.insert(host);
                     drop(session);
                     self.crash(host, down_ms, false);
                     return true;

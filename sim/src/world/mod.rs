@@ -84,8 +84,6 @@ pub struct World {
     views: Views,
     /// Hosts whose store was replaced by an older one.
     restored: BTreeSet<usize>,
-    /// Hosts where clients changed mail.
-    written: BTreeSet<usize>,
     /// Whether faults are over.
     is_calm: bool,
     /// What came of the last run by hand.
@@ -138,7 +136,6 @@ impl World {
             ledger: Ledger::default(),
             views: Views::new(),
             restored: BTreeSet::new(),
-            written: BTreeSet::new(),
             is_calm: false,
             last_run: None,
             trace,
