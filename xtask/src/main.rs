@@ -6,6 +6,7 @@ mod packages;
 mod step;
 mod tally;
 mod test;
+mod trace;
 
 use std::process::ExitCode;
 
@@ -17,6 +18,8 @@ commands:
   test --quick    the same without real Cyrus
   man [DIR]          write the manual pages of all programs (default: packaging/made/man)
   completions [DIR]  write completions for bash, zsh and fish (default: packaging/made/completions)
+  trace              tie every rule of the spec to who cites it, and write docs/TRACE.md; fails on unknown ids
+  trace --check      the same without writing
   deb                build the Debian package (installs cargo-deb when it is missing)
 ";
 
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
         ["man", folder] => package::man(Some(folder)),
         ["completions"] => package::completions(None),
         ["completions", folder] => package::completions(Some(folder)),
+        ["trace"] => trace::run(false),
+        ["trace", "--check"] => trace::run(true),
         ["deb"] => package::deb(),
         ["-h" | "--help" | "help"] => {
             print!("{USAGE}");
