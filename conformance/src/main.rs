@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use conformance::cyrus::Version;
+use conformance::cyrus::command::{self, Wish};
 use conformance::kill::{self, Client, Server};
 use conformance::rolling::{self, Fault, Shape};
 use conformance::{Error, Result, rng, walk};
@@ -38,6 +40,44 @@ enum Command {
     ///
     /// Each change is named by one line of the log; at the end nothing may be missing.
     Crash(Crash),
+    /// Sets up real Cyrus servers and keeps them running on loopback ports until it is interrupted.
+    ///
+    /// A version that this system does not have gets a root file system of its own from Debian's packages, made once by
+    /// debootstrap below MAILTWIN_ROOTS (/var/tmp/mailtwin-roots); MAILTWIN_DEBIAN_MIRROR names another mirror. Needs root.
+    Cyrus(CyrusArguments),
+}
+
+#[derive(Debug, Args)]
+struct CyrusArguments {
+    /// 3.2, 3.6, 3.10, 3.12 or all; several with commas.
+    #[arg(long, value_name = "VERSION", value_delimiter = ',', required = true, value_parser = versions)]
+    version: Vec<Versions>,
+    /// Only makes the roots that are missing.
+    #[arg(long, conflicts_with = "remove")]
+    install: bool,
+    /// Removes the roots instead.
+    #[arg(long)]
+    remove: bool,
+    /// A line for imapd.conf, in place of the usual one of that key; may be repeated.
+    #[arg(long = "line", value_name = "KEY:VALUE", value_parser = line)]
+    lines: Vec<(String, String)>,
+}
+
+/// The versions that one word names.
+#[derive(Debug, Clone)]
+struct Versions(Vec<Version>);
+
+fn versions(text: &str) -> std::result::Result<Versions, String> {
+    if text == "all" {
+        return Ok(Versions(Version::ALL.to_vec()));
+    }
+    let version = Version::named(text).ok_or("write 3.2, 3.6, 3.10, 3.12 or all")?;
+    Ok(Versions(vec![version]))
+}
+
+fn line(text: &str) -> std::result::Result<(String, String), String> {
+    let (key, value) = text.split_once(':').ok_or("write KEY:VALUE")?;
+    Ok((key.trim().to_owned(), value.trim().to_owned()))
 }
 
 #[derive(Debug, Args)]
@@ -209,8 +249,10 @@ fn main() -> ExitCode {
         Command::Rolling(options) if options.poison => run_poison(&options),
         Command::Rolling(options) => run_rolling(&options),
         Command::Crash(options) => run_crash(&options),
+        Command::Cyrus(options) => run_cyrus(&options),
     };
     match done {
+        Ok(text) if text.is_empty() => ExitCode::SUCCESS,
         Ok(text) => {
             println!("{text}");
             ExitCode::SUCCESS
@@ -329,4 +371,17 @@ fn run_crash(options: &Crash) -> Result<String> {
          {quiet} named by Cyrus's cyr_synclog alone: all there, {} facts equal; seed {}",
         report.clients, report.undone, report.servers, report.commands, report.facts, plan.seed
     ))
+}
+
+fn run_cyrus(options: &CyrusArguments) -> Result<String> {
+    let mut versions: Vec<Version> = options.version.iter().flat_map(|some| some.0.clone()).collect();
+    versions.sort();
+    versions.dedup();
+    let wish = match (options.install, options.remove) {
+        (_, true) => Wish::Remove,
+        (true, _) => Wish::Install,
+        _ => Wish::Run,
+    };
+    command::run(&versions, wish, &options.lines)?;
+    Ok(String::new())
 }

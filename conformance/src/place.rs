@@ -25,9 +25,14 @@ impl Place {
         } else {
             std::env::temp_dir()
         };
+        Place::below(&base, prefix)
+    }
+
+    /// A new directory in `base` that every user may enter.
+    pub fn below(base: &Path, prefix: &str) -> Result<Place> {
         let temporary = tempfile::Builder::new()
             .prefix(prefix)
-            .tempdir_in(&base)
+            .tempdir_in(base)
             .map_err(Error::io(format!("creating a directory in {}", base.display())))?;
         let path = temporary.path().to_path_buf();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755))

@@ -1,4 +1,14 @@
-//! A real Cyrus 3.6 (the Debian packages) in a temporary directory, on loopback ports of its own.
+//! A real Cyrus (the Debian packages) in a temporary directory, on loopback ports of its own.
+
+pub mod command;
+mod config;
+mod install;
+mod root;
+mod version;
+
+pub use self::install::{install, remove};
+pub use self::root::{Root, roots};
+pub use self::version::Version;
 
 use crate::csync::Csync;
 use crate::imap::Imap;
@@ -18,11 +28,15 @@ pub const PASSWORD: &str = "secret";
 
 const MASTER: &str = "/usr/sbin/cyrmaster";
 const TOOLS: &str = "/usr/lib/cyrus/bin";
+/// Where cyrmaster finds the services that cyrus.conf names.
+const SEARCH: &str = "/usr/lib/cyrus/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 /// How a server is set up. The defaults suit the replication tests.
 #[derive(Debug, Clone)]
 pub struct Setup {
+    /// Which Cyrus: 3.6 unless said otherwise.
+    pub version: Version,
     /// Server name, also the SASL realm of the accounts.
     pub name: String,
     /// Accounts beside [`ADMIN`]; mailboxes are not created.
@@ -51,6 +65,7 @@ impl Setup {
     /// Defaults for a server called `name` with the given accounts.
     pub fn new(name: &str, accounts: &[&str]) -> Setup {
         Setup {
+            version: Version::V3_6,
             name: name.to_owned(),
             accounts: accounts.iter().map(|&account| account.to_owned()).collect(),
             conversations: false,
@@ -62,6 +77,12 @@ impl Setup {
             services: Vec::new(),
             extra: Vec::new(),
         }
+    }
+
+    /// Another version than 3.6.
+    pub fn version(mut self, version: Version) -> Setup {
+        self.version = version;
+        self
     }
 
     /// Adds a line to imapd.conf.
@@ -108,28 +129,9 @@ pub fn channel_keys(channels: &[(&str, &str)]) -> Vec<(String, String)> {
     keys
 }
 
-/// Why a run with real Cyrus cannot happen here, `None` when it can.
+/// Why a run with real Cyrus 3.6 cannot happen here, `None` when it can.
 pub fn obstacle() -> Option<String> {
-    for program in [
-        MASTER,
-        "/usr/lib/cyrus/bin/imapd",
-        "/usr/lib/cyrus/bin/sync_server",
-        "/usr/sbin/saslpasswd2",
-    ] {
-        if !Path::new(program).exists() {
-            return Some(format!("{program} is not installed"));
-        }
-    }
-    if cyrus_ids().is_none() {
-        return Some("there is no user cyrus".to_owned());
-    }
-    let own = std::fs::metadata("/proc/self")
-        .ok()
-        .map(|meta| std::os::unix::fs::MetadataExt::uid(&meta));
-    if own != Some(0) {
-        return Some("starting Cyrus under its own user needs root".to_owned());
-    }
-    None
+    Root::of(Version::V3_6).obstacle()
 }
 
 /// For tests: whether real Cyrus can be used.
@@ -159,22 +161,14 @@ pub fn skip(test: &str, reason: &str, required: &str) {
     }
 }
 
-/// User and group id of the user cyrus.
-fn cyrus_ids() -> Option<(u32, u32)> {
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    let fields: Vec<&str> = passwd
-        .lines()
-        .find(|line| line.starts_with("cyrus:"))?
-        .split(':')
-        .collect();
-    Some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
-}
-
 /// A running Cyrus. Ended, and its directory removed, on drop.
 #[derive(Debug)]
 pub struct Cyrus {
     master: Daemon,
+    root: Root,
     directory: PathBuf,
+    /// What its own programs call the directory.
+    inner: PathBuf,
     imap: Port,
     csync: Port,
     sieve: Port,
@@ -188,18 +182,26 @@ impl Cyrus {
     ///
     /// Errors: [`Error::Skipped`] when Cyrus cannot run here, others when it should but does not.
     pub fn start(setup: Setup) -> Result<Cyrus> {
-        if let Some(reason) = obstacle() {
+        let root = Root::of(setup.version);
+        if let Some(reason) = root.obstacle() {
             return Err(Error::Skipped(reason));
         }
-        let place = Place::create("mailtwin-cyrus-", setup.in_memory)?;
+        let place = if root.is_own() {
+            Place::create("mailtwin-cyrus-", setup.in_memory)?
+        } else {
+            Place::below(&root.path().join("tmp"), "mailtwin-cyrus-")?
+        };
         let directory = place.path().to_path_buf();
+        let inner = root.inside(&directory)?;
         let (imap, csync, sieve) = (Port::reserve()?, Port::reserve()?, Port::reserve()?);
         let lmtp = Port::reserve()?;
-        prepare(&directory, &setup, [&imap, &csync, &sieve, &lmtp])?;
-        let master = start_master(&directory)?;
+        prepare(&root, &directory, &inner, &setup, [&imap, &csync, &sieve, &lmtp])?;
+        let master = start_master(&root, &directory, &inner)?;
         let mut cyrus = Cyrus {
             master,
+            root,
             directory,
+            inner,
             imap,
             csync,
             sieve,
@@ -228,7 +230,7 @@ impl Cyrus {
     pub fn restart(&mut self) -> Result<()> {
         let mut tries = 0;
         loop {
-            self.master = start_master(&self.directory)?;
+            self.master = start_master(&self.root, &self.directory, &self.inner)?;
             match self.wait_until_ready() {
                 // A process that was killed may not be gone yet and still hold a lock or the port.
                 Err(_) if tries < 5 && self.master.ended().is_some() => tries += 1,
@@ -333,50 +335,37 @@ impl Cyrus {
         self.command(&format!("{TOOLS}/{name}"))
     }
 
-    /// Any program with this server's imapd.conf, under the user cyrus.
+    /// Any program with this server's imapd.conf, under the user cyrus; one of its root, where it has one of its own.
     pub fn command(&self, program: &str) -> Command {
-        let mut command = as_cyrus(program);
-        command.arg("-C").arg(self.directory.join("imapd.conf"));
+        let mut command = self.root.as_cyrus(program);
+        command.arg("-C").arg(self.inner.join("imapd.conf"));
         command
     }
 }
 
-fn start_master(directory: &Path) -> Result<Daemon> {
+fn start_master(root: &Root, directory: &Path, inner: &Path) -> Result<Daemon> {
     let log = std::fs::File::options()
         .create(true)
         .append(true)
         .open(directory.join("master.log"))
         .map_err(Error::io("opening the master's log"))?;
     let errors = log.try_clone().map_err(Error::io("duplicating the log handle"))?;
-    let mut command = as_cyrus(MASTER);
+    let mut command = root.as_cyrus(MASTER);
     command
         .arg("-C")
-        .arg(directory.join("imapd.conf"))
+        .arg(inner.join("imapd.conf"))
         .arg("-M")
-        .arg(directory.join("cyrus.conf"))
+        .arg(inner.join("cyrus.conf"))
         .arg("-p")
-        .arg(directory.join("master.pid"))
+        .arg(inner.join("master.pid"))
         .arg("-D")
+        .env("PATH", SEARCH)
         .stdout(Stdio::from(log))
         .stderr(Stdio::from(errors));
     Daemon::start(&mut command)
 }
 
-/// `program` under the user cyrus, ended by the system when the starting thread ends: a killed test
-/// leaves no server behind.
-fn as_cyrus(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args([
-        "--reuid=cyrus",
-        "--regid=mail",
-        "--clear-groups",
-        "--pdeathsig=TERM",
-        program,
-    ]);
-    command
-}
-
-fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 4]) -> Result<()> {
+fn prepare(root: &Root, directory: &Path, inner: &Path, setup: &Setup, ports: [&Port; 4]) -> Result<()> {
     let folders = [
         "db", "proc", "log", "socket", "msg", "sync", "quota", "user", "lock", "ptclient",
     ];
@@ -392,24 +381,25 @@ fn prepare(directory: &Path, setup: &Setup, ports: [&Port; 4]) -> Result<()> {
     let write = |name: &str, text: String| {
         std::fs::write(directory.join(name), text).map_err(Error::io(format!("writing {name}")))
     };
-    write("imapd.conf", imapd_conf(directory, setup))?;
-    write("cyrus.conf", cyrus_conf(directory, setup, ports))?;
-    let mut chown = Command::new("chown");
+    write("imapd.conf", config::imapd_conf(inner, setup))?;
+    write("cyrus.conf", config::cyrus_conf(inner, setup, ports))?;
+    let mut chown = root.enter("chown");
     process::run(
-        chown.args(["-R", "cyrus:mail"]).arg(directory),
+        chown.args(["-R", "cyrus:mail"]).arg(inner),
         Duration::from_secs(20),
     )?
     .success("chown")?;
     for account in setup.accounts.iter().map(String::as_str).chain([ADMIN]) {
-        set_password(directory, &setup.name, account)?;
+        set_password(root, inner, &setup.name, account)?;
     }
     Ok(())
 }
 
-fn set_password(directory: &Path, realm: &str, account: &str) -> Result<()> {
-    let mut child = as_cyrus("saslpasswd2")
+fn set_password(root: &Root, inner: &Path, realm: &str, account: &str) -> Result<()> {
+    let mut child = root
+        .as_cyrus("/usr/sbin/saslpasswd2")
         .args(["-p", "-c", "-f"])
-        .arg(directory.join("conf/sasldb2"))
+        .arg(inner.join("conf/sasldb2"))
         .args(["-u", realm, account])
         .stdin(Stdio::piped())
         .stderr(Stdio::null())
@@ -426,90 +416,4 @@ fn set_password(directory: &Path, realm: &str, account: &str) -> Result<()> {
     } else {
         Err(Error::Process(format!("saslpasswd2 for {account}: {status}")))
     }
-}
-
-fn imapd_conf(directory: &Path, setup: &Setup) -> String {
-    let place = directory.display();
-    let yes = |value: bool| if value { "yes" } else { "no" };
-    let text = format!(
-        "configdirectory: {place}/conf
-partition-default: {place}/spool
-partition-second: {place}/spool2
-defaultpartition: default
-sievedir: {place}/sieve
-servername: {name}
-admins: {ADMIN}
-sasl_pwcheck_method: auxprop
-sasl_auxprop_plugin: sasldb
-sasl_sasldb_path: {place}/conf/sasldb2
-sasl_mech_list: PLAIN
-allowplaintext: yes
-failedloginpause: 0
-sync_try_imap: no
-sync_authname: {ADMIN}
-sync_password: {PASSWORD}
-annotation_allow_undefined: yes
-unixhierarchysep: {sep}
-altnamespace: {alt}
-virtdomains: off
-conversations: {conversations}
-duplicatesuppression: no
-idlesocket: {place}/conf/socket/idle
-lmtpsocket: {place}/conf/socket/lmtp
-notifysocket: {place}/conf/socket/notify
-",
-        name = setup.name,
-        sep = yes(setup.unix_hierarchy_sep),
-        alt = yes(setup.alt_namespace),
-        conversations = yes(setup.conversations),
-    );
-    let own = |line: &&str| {
-        let key = line.split(':').next();
-        setup.extra.iter().all(|(extra, _)| Some(extra.as_str()) != key)
-    };
-    let mut text: String = text.lines().filter(own).map(|line| format!("{line}\n")).collect();
-    for (key, value) in &setup.extra {
-        text.push_str(&format!("{key}: {value}\n"));
-    }
-    text
-}
-
-fn cyrus_conf(directory: &Path, setup: &Setup, [imap, csync, sieve, lmtp]: [&Port; 4]) -> String {
-    let place = directory.display();
-    let conf = format!("-C {place}/imapd.conf");
-    let lmtp = if setup.lmtp {
-        let address = lmtp.address();
-        format!("  lmtp cmd=\"lmtpd {conf} -a\" listen=\"{address}\" prefork=0\n")
-    } else {
-        String::new()
-    };
-    let daemon = |(name, command): &(String, String)| {
-        let (tool, arguments) = command.split_once(' ').unwrap_or((command, ""));
-        format!("  {name} cmd=\"{tool} {conf} {arguments}\"\n")
-    };
-    let daemons: String = setup.daemons.iter().map(daemon).collect();
-    let service = |(name, command, listen): &(String, String, String)| {
-        let (program, arguments) = command.split_once(' ').unwrap_or((command, ""));
-        format!("  {name} cmd=\"{program} {conf} {arguments}\" listen=\"{listen}\" prefork=0\n")
-    };
-    let services: String = setup.services.iter().map(service).collect();
-    format!(
-        "START {{
-  recover cmd=\"{TOOLS}/ctl_cyrusdb {conf} -r\"
-}}
-SERVICES {{
-  imap cmd=\"imapd {conf}\" listen=\"{}\" prefork=0
-  csync cmd=\"sync_server {conf}\" listen=\"{}\" prefork=0
-  csyncunix cmd=\"sync_server {conf}\" listen=\"{place}/csync\" prefork=0
-  sieve cmd=\"timsieved {conf}\" listen=\"{}\" prefork=0
-{lmtp}{services}}}
-DAEMON {{
-{daemons}}}
-EVENTS {{
-}}
-",
-        imap.address(),
-        csync.address(),
-        sieve.address()
-    )
 }
