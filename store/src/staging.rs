@@ -9,8 +9,7 @@
 //! the record's own partition; being more generous loses nothing, because the SHA-1 names the bytes.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::SeekFrom;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +18,8 @@ use engine::name::Scope;
 use engine::ticket::{RefusedMessage, StagePart, StoreError};
 use protocol::Guid;
 use sha1::{Digest, Sha1};
+
+use crate::sqlite::files::{Files, Scratch};
 
 /// Where a staged message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,6 +52,9 @@ struct Incoming {
 /// Buffers up to so many bytes stay with a session between two batches; larger ones are given back.
 const KEPT_BYTES: usize = 1024 * 1024;
 
+/// Folder and file system of the temporary files.
+pub(crate) type Place = (PathBuf, Arc<dyn Files>);
+
 /// Memory that the sessions of a store may use for staged messages together. Where it is used up, messages go to the
 /// temporary file at once: an upload gets slower, and is never refused.
 #[derive(Debug)]
@@ -78,8 +82,8 @@ pub(crate) struct Staging {
 
 impl Staging {
     /// At most `memory_max` bytes stay in memory, and no more than `total` has left; the rest goes to a temporary file in
-    /// `dir`. Without a `dir` all stays in memory.
-    pub(crate) fn new(memory_max: usize, total: Arc<StagingTotal>, dir: Option<PathBuf>) -> Self {
+    /// `place`. Without a place all stays in memory.
+    pub(crate) fn new(memory_max: usize, total: Arc<StagingTotal>, place: Option<Place>) -> Self {
         Staging {
             log: Log {
                 flushed: 0,
@@ -87,7 +91,7 @@ impl Staging {
                 memory_max,
                 total,
                 charged: 0,
-                dir,
+                place,
                 file: None,
             },
             index: BTreeMap::new(),
@@ -217,8 +221,8 @@ struct Log {
     total: Arc<StagingTotal>,
     /// Bytes of `tail` that `total` counts.
     charged: usize,
-    dir: Option<PathBuf>,
-    file: Option<File>,
+    place: Option<Place>,
+    file: Option<Box<dyn Scratch>>,
 }
 
 impl Drop for Log {
@@ -253,7 +257,7 @@ impl Log {
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        if self.dir.is_some() && !self.has_room(bytes.len()) {
+        if self.place.is_some() && !self.has_room(bytes.len()) {
             self.spill(bytes)
         } else {
             self.tail.extend_from_slice(bytes);
@@ -264,9 +268,9 @@ impl Log {
 
     fn spill(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         if self.file.is_none()
-            && let Some(dir) = &self.dir
+            && let Some((folder, files)) = &self.place
         {
-            self.file = Some(tempfile::tempfile_in(dir).map_err(|error| self.failure(&error))?);
+            self.file = Some(files.scratch(folder).map_err(|error| self.failure(&error))?);
         }
         let written = match self.file.as_mut() {
             Some(file) => file
@@ -310,7 +314,7 @@ impl Log {
         }
         self.tail.clear();
         self.flushed = len;
-        match &self.file {
+        match &mut self.file {
             Some(file) => file.set_len(len).map_err(|error| self.failure(&error)),
             None => Ok(()),
         }
@@ -328,7 +332,8 @@ impl Log {
     }
 
     fn failure(&self, error: &std::io::Error) -> StoreError {
-        let path = self.dir.as_deref().unwrap_or(std::path::Path::new("")).display();
+        let folder = self.place.as_ref().map(|(folder, _)| folder.as_path());
+        let path = folder.unwrap_or(std::path::Path::new("")).display();
         let path = format!("{path} (temporary file for uploads)");
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreError::Full { path },
@@ -353,8 +358,14 @@ mod tests {
     use bytes::Bytes;
     use protocol::Text;
 
-    fn staging(memory_max: usize, dir: Option<PathBuf>) -> Staging {
-        Staging::new(memory_max, StagingTotal::new(usize::MAX), dir)
+    use crate::sqlite::files::SystemFiles;
+
+    fn in_folder(dir: &tempfile::TempDir) -> Option<Place> {
+        Some((dir.path().to_path_buf(), Arc::new(SystemFiles)))
+    }
+
+    fn staging(memory_max: usize, place: Option<Place>) -> Staging {
+        Staging::new(memory_max, StagingTotal::new(usize::MAX), place)
     }
 
     /// Both sides of the limit on all sessions together: what does not fit goes to the file, and comes back whole.
@@ -362,7 +373,7 @@ mod tests {
     fn sessions_share_their_memory() {
         let dir = tempfile::tempdir().expect("temporary directory");
         let total = StagingTotal::new(1 << 20);
-        let session = || Staging::new(1 << 20, Arc::clone(&total), Some(dir.path().to_path_buf()));
+        let session = || Staging::new(1 << 20, Arc::clone(&total), in_folder(&dir));
         let used = || total.used.load(Ordering::Relaxed);
         let put = |staging: &mut Staging, data: &[u8]| {
             let parts = vec![
@@ -414,7 +425,7 @@ mod tests {
     #[test]
     fn what_spills_reads_back_across_the_border() {
         let dir = tempfile::tempdir().expect("temporary directory");
-        let mut staging = staging(1000, Some(dir.path().to_path_buf()));
+        let mut staging = staging(1000, in_folder(&dir));
         let messages: Vec<Vec<u8>> = (0..40).map(|n| message(n, 37 * usize::from(n))).collect();
         for data in &messages {
             let mut parts = vec![open(guid_of(data), data.len() as u64)];

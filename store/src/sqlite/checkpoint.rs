@@ -9,18 +9,22 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::Options;
+use super::database::open as open_file;
+use super::files::Files;
+
 /// How long a database stays open here after its last checkpoint.
 const IDLE: Duration = Duration::from_millis(500);
 
 /// The thread, started with the first wish.
-#[derive(Default)]
 pub(crate) struct Checkpointer {
+    files: Arc<dyn Files>,
     running: Mutex<Option<Running>>,
 }
 
@@ -30,14 +34,23 @@ struct Running {
 }
 
 impl Checkpointer {
+    /// One that has nothing to do yet.
+    pub(crate) fn new(options: &Options) -> Self {
+        Checkpointer {
+            files: Arc::clone(&options.files),
+            running: Mutex::new(None),
+        }
+    }
+
     /// Wishes for a checkpoint of this database, soon. Nothing depends on whether it comes about.
     pub(crate) fn wish(&self, path: &Path) {
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         if running.is_none() {
             let (wishes, receiver) = channel();
+            let files = Arc::clone(&self.files);
             let started = std::thread::Builder::new()
                 .name("checkpoint".to_owned())
-                .spawn(move || work(&receiver));
+                .spawn(move || work(&receiver, &*files));
             *running = started.ok().map(|thread| Running { wishes, thread });
         }
         if let Some(running) = running.as_ref() {
@@ -62,7 +75,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn work(wishes: &Receiver<PathBuf>) {
+fn work(wishes: &Receiver<PathBuf>, files: &dyn Files) {
     let mut open: Option<(PathBuf, Connection)> = None;
     loop {
         let first = match wishes.recv_timeout(IDLE) {
@@ -80,10 +93,8 @@ fn work(wishes: &Receiver<PathBuf>) {
         let wished: BTreeSet<PathBuf> = std::iter::once(first).chain(wishes.try_iter()).collect();
         for path in wished {
             if open.as_ref().is_none_or(|(known, _)| *known != path) {
-                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                open = Connection::open_with_flags(&path, flags)
-                    .ok()
-                    .map(|conn| (path, conn));
+                let opened = open_file(&path, OpenFlags::SQLITE_OPEN_READ_WRITE, files);
+                open = opened.ok().map(|conn| (path, conn));
             }
             if let Some((_, conn)) = &open {
                 // Passive: waits for nobody and makes nobody wait. The log stays valid when it fails, and the session

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use engine::name::Scope;
@@ -11,7 +12,11 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::Options;
 use super::error::{Failure, Outcome, io_error};
+use super::files::{Files, Identity};
 use super::schema::{self, State};
+
+/// Beginning of the names of databases that are being made.
+pub(crate) const UNFINISHED: &str = ".new-";
 
 /// What is done when there is no file, or an empty one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,7 +46,8 @@ pub(crate) struct Database {
     pub(crate) next_message: Option<i64>,
     /// Bytes of messages stored since the last checkpoint was wished for.
     pub(crate) new_bytes: u64,
-    identity: Option<(u64, u64)>,
+    files: Arc<dyn Files>,
+    identity: Option<Identity>,
 }
 
 impl Database {
@@ -69,22 +75,27 @@ impl Database {
         else {
             return Ok(None);
         };
-        let database = Database::new(conn, path, scope);
+        let database = Database::new(conn, path, scope, &options.files);
         database.check_scope(absent == Absent::Create)?;
         Ok(Some(database))
     }
 
     /// The database of a scope over a connection that only reads; `None` when it is not one that can be read so.
-    pub(crate) fn over(conn: Connection, path: &Path, scope: &Scope) -> Outcome<Option<Self>> {
+    pub(crate) fn over(
+        conn: Connection,
+        path: &Path,
+        scope: &Scope,
+        files: &Arc<dyn Files>,
+    ) -> Outcome<Option<Self>> {
         if schema::state(&conn, schema::MAIL_ID, schema::MAIL, path)? != State::Current {
             return Ok(None);
         }
-        let database = Database::new(conn, path, scope);
+        let database = Database::new(conn, path, scope, files);
         database.check_scope(false)?;
         Ok(Some(database))
     }
 
-    fn new(conn: Connection, path: &Path, scope: &Scope) -> Self {
+    fn new(conn: Connection, path: &Path, scope: &Scope, files: &Arc<dyn Files>) -> Self {
         Database {
             conn,
             path: path.to_path_buf(),
@@ -93,7 +104,8 @@ impl Database {
             chunk: None,
             next_message: None,
             new_bytes: 0,
-            identity: identity(path),
+            identity: files.identity(path).ok(),
+            files: Arc::clone(files),
         }
     }
 
@@ -116,7 +128,7 @@ impl Database {
 
     /// Whether the path still names the file that is open; an operator may have removed or replaced it.
     pub(crate) fn is_in_place(&self) -> bool {
-        self.identity == identity(&self.path)
+        self.identity == self.files.identity(&self.path).ok()
     }
 
     /// The error for the one who asked.
@@ -207,7 +219,7 @@ pub(crate) fn connect(
     owner: Option<&[u8]>,
 ) -> Outcome<Option<Connection>> {
     let create = absent == Absent::Create && !options.read_only;
-    if !create && !is_there(path)? {
+    if !create && !is_there(path, options)? {
         return Ok(None);
     }
     let access = match (options.read_only, create) {
@@ -215,10 +227,10 @@ pub(crate) fn connect(
         (false, true) => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         (false, false) => OpenFlags::SQLITE_OPEN_READ_WRITE,
     };
-    if create && !is_there(path)? {
+    if create && !is_there(path, options)? {
         self::create(path, application_id, migrations, options, owner)?;
     }
-    let mut conn = Connection::open_with_flags(path, access | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let mut conn = open(path, access, &*options.files)?;
     conn.busy_timeout(options.busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(128);
     configure(&conn, options)?;
@@ -253,52 +265,67 @@ fn create(
 ) -> Outcome<()> {
     let failed = |error: &std::io::Error| Failure::Store(io_error(path, error));
     let folder = path.parent().unwrap_or(Path::new("."));
-    let file = tempfile::Builder::new()
-        .prefix(".new-")
-        .tempfile_in(folder)
+    let files = &*options.files;
+    let made = files
+        .make_file(folder, UNFINISHED)
         .map_err(|error| failed(&error))?;
-    {
-        let access = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut conn = Connection::open_with_flags(file.path(), access)?;
-        conn.pragma_update(None, "synchronous", "OFF")?;
-        conn.pragma_update(None, "page_size", options.page_bytes)?;
-        conn.query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))?;
-        schema::migrate(&mut conn, application_id, migrations, path)?;
-        if let Some(owner) = owner {
-            conn.execute("INSERT INTO meta(key, value) VALUES('scope', ?1)", [owner])?;
+    let filled = fill(&made, path, application_id, migrations, options, owner).and_then(|()| {
+        files.give_to_owner(folder, &made);
+        // Closed before it gets its name: closing a file gives up the locks that any connection of this process has on it.
+        files
+            .sync(&made)
+            .and_then(|()| files.publish(&made, path))
+            .or_else(|error| match error.kind() {
+                // Somebody else was faster.
+                std::io::ErrorKind::AlreadyExists => {
+                    let _ = files.remove(&made);
+                    Ok(())
+                }
+                _ => Err(error),
+            })
+            .map_err(|error| failed(&error))
+    });
+    if filled.is_err() {
+        // What keeps the file from being removed is what went wrong already; the next start removes it.
+        for suffix in ["", "-wal", "-shm"] {
+            let _ = files.remove(&super::place::beside(&made, suffix));
         }
-        use_write_ahead_log(&conn)?;
     }
-    give_to_owner(folder, file.path());
-    file.as_file().sync_all().map_err(|error| failed(&error))?;
-    // Closed before it gets its name: closing a file gives up the locks that any connection of this process has on it.
-    match file.into_temp_path().persist_noclobber(path) {
-        Ok(()) => {}
-        Err(error) if error.error.kind() == std::io::ErrorKind::AlreadyExists => return Ok(()),
-        Err(error) => return Err(failed(&error.error)),
-    }
-    let synced = std::fs::File::open(folder).and_then(|folder| folder.sync_all());
-    synced.map_err(|error| failed(&error))
+    filled
 }
 
-/// Gives what was made in a folder of the store to the user who owns that folder: what root does by hand in the store of a
-/// server that does not run as root stays of use to that server. Who is not root owns the folder, or may not do this.
-pub(crate) fn give_to_owner(folder: &Path, made: &Path) {
-    use std::os::unix::fs::MetadataExt;
-    let owner = |path: &Path| {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.uid(), metadata.gid()))
-    };
-    if let (Some((uid, gid)), Some(own)) = (owner(folder), owner(made))
-        && own.0 != uid
-    {
-        // Refused, it is as it was; the server then says which file it cannot open.
-        let _ = std::os::unix::fs::lchown(made, Some(uid), Some(gid));
+/// Fills a file that nobody knows yet: tables, owner, write-ahead log. Nothing is synced.
+fn fill(
+    made: &Path,
+    path: &Path,
+    application_id: i32,
+    migrations: &[&str],
+    options: &Options,
+    owner: Option<&[u8]>,
+) -> Outcome<()> {
+    let mut conn = open(made, OpenFlags::SQLITE_OPEN_READ_WRITE, &*options.files)?;
+    conn.pragma_update(None, "synchronous", "OFF")?;
+    conn.pragma_update(None, "page_size", options.page_bytes)?;
+    conn.query_row("PRAGMA journal_mode = MEMORY", [], |_| Ok(()))?;
+    schema::migrate(&mut conn, application_id, migrations, path)?;
+    if let Some(owner) = owner {
+        conn.execute("INSERT INTO meta(key, value) VALUES('scope', ?1)", [owner])?;
+    }
+    use_write_ahead_log(&conn)?;
+    conn.close().map_err(|(_, error)| error.into())
+}
+
+/// A connection to a file, by way of its file system.
+pub(crate) fn open(path: &Path, access: OpenFlags, files: &dyn Files) -> rusqlite::Result<Connection> {
+    let access = access | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    match files.vfs() {
+        Some(vfs) => Connection::open_with_flags_and_vfs(path, access, vfs),
+        None => Connection::open_with_flags(path, access),
     }
 }
 
-fn is_there(path: &Path) -> Outcome<bool> {
-    match std::fs::metadata(path) {
+fn is_there(path: &Path, options: &Options) -> Outcome<bool> {
+    match options.files.identity(path) {
         Ok(_) => Ok(true),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(io_error(path, &error).into()),
@@ -328,15 +355,4 @@ fn use_write_ahead_log(conn: &Connection) -> Outcome<()> {
             "its file system takes no write-ahead log (journal mode {mode})"
         )))
     }
-}
-
-#[cfg(unix)]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
-}
-
-#[cfg(not(unix))]
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    std::fs::metadata(path).ok().map(|_| (0, 0))
 }

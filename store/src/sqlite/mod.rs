@@ -16,6 +16,7 @@ pub mod credentials;
 mod database;
 mod error;
 mod expire;
+pub mod files;
 mod locator;
 mod mailbox;
 mod message;
@@ -39,10 +40,14 @@ use protocol::Text;
 use self::checkpoint::Checkpointer;
 use self::database::{Absent, Database};
 use self::error::io_error;
+use self::files::{Files, SystemFiles};
 use self::locator::Locator;
 pub use self::session::SqliteSession;
 use crate::staging::StagingTotal;
 use crate::words;
+
+/// Age at which nobody can still be making a database.
+const ABANDONED: Duration = Duration::from_secs(60 * 60);
 
 /// How a store is used. The defaults suit a server.
 #[derive(Clone, Debug)]
@@ -71,6 +76,8 @@ pub struct Options {
     pub checkpoint_bytes: u64,
     /// Most pages a database may have; more is [`StoreError::Full`]. `None` leaves it to the disk.
     pub pages_max: Option<u32>,
+    /// The file system; the operating system's unless a simulator has its own.
+    pub files: Arc<dyn Files>,
 }
 
 impl Default for Options {
@@ -86,6 +93,7 @@ impl Default for Options {
             checkpoint_pages: 4_096,
             checkpoint_bytes: 1024 * 1024,
             pages_max: None,
+            files: Arc::new(SystemFiles),
         }
     }
 }
@@ -114,9 +122,13 @@ impl SqliteStore {
         let dir = dir.as_ref().to_path_buf();
         if !options.read_only {
             let users = place::users_dir(&dir);
-            make_dir(&users)?;
-            database::give_to_owner(&dir, &users);
-        } else if let Err(error) = std::fs::read_dir(&dir) {
+            if options.files.identity(&users).is_err() {
+                let made = options.files.make_folder(&users);
+                made.map_err(|error| io_error(&users, &error))?;
+            }
+            options.files.give_to_owner(&dir, &users);
+            remove_unfinished(&*options.files, &[&dir, &users]);
+        } else if let Err(error) = options.files.names(&dir) {
             return Err(io_error(&dir, &error));
         }
         let locator = Locator::open(&dir, &options)?;
@@ -124,9 +136,9 @@ impl SqliteStore {
             inner: Arc::new(Inner {
                 dir,
                 staging_total: StagingTotal::new(options.staging_total_bytes),
+                checkpointer: Checkpointer::new(&options),
                 options,
                 locator,
-                checkpointer: Checkpointer::default(),
             }),
         };
         store.note_unknown_users()?;
@@ -202,14 +214,13 @@ impl Inner {
     /// Users with a database whose id starts with the prefix, in byte order.
     pub(crate) fn users(&self, prefix: &[u8]) -> Result<Vec<Text>, StoreError> {
         let dir = place::users_dir(&self.dir);
-        let entries = match std::fs::read_dir(&dir) {
-            Ok(entries) => entries,
+        let names = match self.options.files.names(&dir) {
+            Ok(names) => names,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(io_error(&dir, &error)),
         };
         let mut users = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(|error| io_error(&dir, &error))?.file_name();
+        for name in names {
             let Some(name) = name.to_str() else { continue };
             let user = match place::read_spelling(name) {
                 Some(user) => Some(user),
@@ -246,26 +257,18 @@ impl Inner {
     }
 }
 
-/// Makes a folder that is still there after a power failure.
-fn make_dir(dir: &Path) -> Result<(), StoreError> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    // Mail and verifiers are for nobody else's eyes.
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir).map_err(|error| io_error(dir, &error))?;
-    for folder in dir
-        .ancestors()
-        .take(3)
-        .filter(|folder| !folder.as_os_str().is_empty())
-    {
-        // Not every file system lets a folder be synced; those that do not need no such thing.
-        if let Ok(handle) = std::fs::File::open(folder) {
-            let _ = handle.sync_all();
+/// Removes what a process left that died while it made a database. One that is young may be in the making elsewhere.
+fn remove_unfinished(files: &dyn Files, folders: &[&Path]) {
+    for folder in folders {
+        // What cannot be listed or removed takes room and harms nothing.
+        for name in files.names(folder).unwrap_or_default() {
+            let path = folder.join(&name);
+            let is_unfinished = name
+                .as_encoded_bytes()
+                .starts_with(database::UNFINISHED.as_bytes());
+            if is_unfinished && files.age(&path).is_some_and(|age| age >= ABANDONED) {
+                let _ = files.remove(&path);
+            }
         }
     }
-    Ok(())
 }

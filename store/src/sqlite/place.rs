@@ -25,6 +25,13 @@ pub(crate) fn database(dir: &Path, scope: &Scope) -> PathBuf {
     }
 }
 
+/// The file that SQLite puts beside a database.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
 /// A user id as a file name: letters, digits and `@ _ - + =` as they are, a dot unless it comes first, the rest as
 /// `%` and two hex digits.
 pub(crate) fn spell(user: &[u8]) -> String {

@@ -125,7 +125,7 @@ impl SqliteSession {
             staging: Staging::new(
                 store.options.staging_bytes,
                 Arc::clone(&store.staging_total),
-                Some(store.dir.clone()),
+                Some((store.dir.clone(), Arc::clone(&store.options.files))),
             ),
             store,
             write: None,
@@ -192,7 +192,7 @@ impl SqliteSession {
                 .write
                 .as_ref()
                 .is_some_and(|write| write.database.scope == *scope);
-        (!is_open).then(|| still::read(&self.store.dir, scope, work))?
+        (!is_open).then(|| still::read(&self.store.dir, scope, &self.store.options, work))?
     }
 
     fn summary(&mut self, user: Text) -> Result<UserSummary, StoreError> {

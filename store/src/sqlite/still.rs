@@ -6,81 +6,45 @@
 //! and the file is the same by identity, size and times. File systems count time in steps: a file changed a moment ago
 //! could be changed again without showing it, and is read the usual way.
 
-use std::fs::Metadata;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
 
 use engine::name::Scope;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::OpenFlags;
 
-use super::database::Database;
+use super::Options;
+use super::database::{Database, open};
 use super::error::Outcome;
-use super::place;
-
-/// Age of the last change from which times tell one change from the next: coarser than any file system counts.
-const SETTLED: Duration = Duration::from_secs(3);
+use super::place::{self, beside};
 
 /// What `work` reads; `None` when the file may have been changed meanwhile, cannot be read so, or is not there.
 pub(crate) fn read<T>(
     dir: &Path,
     scope: &Scope,
+    options: &Options,
     work: impl FnOnce(&mut Database) -> Outcome<T>,
 ) -> Option<T> {
     let path = place::database(dir, scope);
     let log = beside(&path, "-wal");
     let journal = beside(&path, "-journal");
-    let before = settled(&path)?;
-    if log.exists() || journal.exists() {
+    let files = &*options.files;
+    // A file that cannot be looked at may be there.
+    let is_missing = |path: &Path| match files.identity(path) {
+        Ok(_) => false,
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    let is_alone = || is_missing(&log) && is_missing(&journal);
+    let before = files.settled(&path)?;
+    if !is_alone() {
         return None;
     }
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let conn = Connection::open_with_flags(uri(&path)?, flags).ok()?;
+    let access = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let conn = open(Path::new(&uri(&path)?), access, files).ok()?;
     conn.pragma_update(None, "trusted_schema", "OFF").ok()?;
-    let mut database = Database::over(conn, &path, scope).ok()??;
+    let mut database = Database::over(conn, &path, scope, &options.files).ok()??;
     let found = work(&mut database).ok()?;
     drop(database);
-    let is_same = !log.exists() && !journal.exists() && settled(&path)? == before;
+    let is_same = is_alone() && files.settled(&path)? == before;
     is_same.then_some(found)
-}
-
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-/// What tells one state of a file from another: identity, size, times of the last change of content and of anything.
-type Mark = (u64, u64, u64, (i64, i64), (i64, i64));
-
-#[cfg(unix)]
-fn mark(meta: &Metadata) -> Mark {
-    use std::os::unix::fs::MetadataExt;
-    (
-        meta.dev(),
-        meta.ino(),
-        meta.size(),
-        (meta.mtime(), meta.mtime_nsec()),
-        (meta.ctime(), meta.ctime_nsec()),
-    )
-}
-
-/// The mark of a file that has not been changed of late, and was not changed in the future.
-#[cfg(unix)]
-fn settled(path: &Path) -> Option<Mark> {
-    let mark = mark(&std::fs::metadata(path).ok()?);
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
-    let since = |(seconds, nanoseconds): (i64, i64)| {
-        let at = Duration::new(u64::try_from(seconds).ok()?, u32::try_from(nanoseconds).ok()?);
-        now.checked_sub(at)
-    };
-    let is_settled = since(mark.3)? >= SETTLED && since(mark.4)? >= SETTLED;
-    is_settled.then_some(mark)
-}
-
-#[cfg(not(unix))]
-fn settled(_: &Path) -> Option<Mark> {
-    None
 }
 
 /// The file as SQLite is to open it: as one that does not change, which the caller sees to. `None` for paths that are no
@@ -101,7 +65,7 @@ fn uri(path: &Path) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use engine::model::UserSummary;
     use engine::ticket::{Change, Reply, Request, Session};
@@ -137,7 +101,11 @@ mod tests {
         // A name that means something in an URI.
         let user = "a%20b?c#d&e=1";
         let scope = Scope::User(Text::from(user));
-        let read_alone = || read(dir.path(), &scope, |database| database.summary());
+        let read_alone = || {
+            read(dir.path(), &scope, &Options::default(), |database| {
+                database.summary()
+            })
+        };
         let store = SqliteStore::open(dir.path(), Options::default()).expect("a store");
         assert_eq!(read_alone(), None, "there is nothing yet");
         let mut session = store.session();
@@ -178,12 +146,16 @@ mod tests {
         let store = SqliteStore::open(dir.path(), Options::default()).expect("a store");
         subscribe(&mut store.session(), &scope, "one");
         let deadline = Instant::now() + Duration::from_secs(60);
-        while read(dir.path(), &scope, |database| database.summary()).is_none() {
+        while read(dir.path(), &scope, &Options::default(), |database| {
+            database.summary()
+        })
+        .is_none()
+        {
             assert!(Instant::now() < deadline, "it never settles");
             std::thread::sleep(Duration::from_millis(50));
         }
         // The whole of another's change, log and all, happens between two reads.
-        let found = read(dir.path(), &scope, |database| {
+        let found = read(dir.path(), &scope, &Options::default(), |database| {
             let before = database.summary()?;
             subscribe(&mut store.session(), &scope, "two");
             Ok(before)
