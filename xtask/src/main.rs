@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test` is what the gate runs.
 #![forbid(unsafe_code)]
 
+mod mutants;
 mod package;
 mod packages;
 mod step;
@@ -20,6 +21,7 @@ commands:
   completions [DIR]  write completions for bash, zsh and fish (default: packaging/made/completions)
   trace              tie every rule of the spec to who cites it, and write docs/TRACE.md; fails on unknown ids
   trace --check      the same without writing
+  mutants WHAT       which changes of engine and store no test notices (mutants --help tells more)
   deb                build the Debian package (installs cargo-deb when it is missing)
 ";
 
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         ["completions", folder] => package::completions(Some(folder)),
         ["trace"] => trace::run(false),
         ["trace", "--check"] => trace::run(true),
+        ["mutants", words @ ..] => mutants::main(words),
         ["deb"] => package::deb(),
         ["-h" | "--help" | "help"] => {
             print!("{USAGE}");
