@@ -11,13 +11,13 @@ use engine::Master;
 use engine::flow::{Input, Now, Output};
 use engine::master::{Compress, Ending, Job, MasterConfig, Progress, Task, TaskResult, Tls};
 use engine::ticket::Session;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use crate::address::PeerAddress;
 use crate::config::{CompressWish, Settings};
 use crate::driver::{self, Drive, End, Options};
+use crate::platform::{Platform, System};
 use crate::sasl::{ClientSasl, Credentials};
 use crate::stream::Stream;
 use crate::tls::{ClientTls, TlsError, TlsFault, TlsSide};
@@ -93,6 +93,8 @@ pub struct Target {
     pub trace: Option<Trace>,
     /// Counts the bytes of its connections.
     pub traffic: Arc<Traffic>,
+    /// Where connections run.
+    pub platform: Arc<dyn Platform>,
 }
 
 impl Target {
@@ -114,6 +116,7 @@ impl Target {
             peer_timeout: settings.sync_timeout,
             trace: None,
             traffic: Arc::default(),
+            platform: Arc::new(System),
         }
     }
 
@@ -143,6 +146,7 @@ pub async fn run(
 ) -> Result<Progress, ConnectError> {
     let make = |config| Fed {
         master: Master::new(config),
+        platform: Arc::clone(&target.platform),
         feed: None,
     };
     converse(target, config, session, stop, make, |fed| observe(&fed.master)).await
@@ -169,6 +173,7 @@ pub async fn run_tasks(
     let quiet_max = (target.peer_timeout / 2).min(QUIET_MAX);
     let make = |config| Fed {
         master: Master::new(config),
+        platform: Arc::clone(&target.platform),
         feed: Some(Feed {
             tasks: Some(tasks),
             results,
@@ -195,6 +200,7 @@ async fn converse(
         .transpose()?
         .map(Arc::new);
     let stream = tokio::select! {
+        biased;
         stream = connect(target) => stream?,
         () = &mut stop => return Ok(Progress { ended: Some(Ending::Stopped), ..Progress::default() }),
     };
@@ -210,6 +216,7 @@ async fn converse(
         trusted: true,
         read_ahead_bytes: READ_AHEAD_BYTES,
         trace: target.trace.clone(),
+        platform: Arc::clone(&target.platform),
         ..Options::default()
     };
     let stream = Metered::new(stream, Arc::clone(&target.traffic));
@@ -222,6 +229,7 @@ async fn converse(
 /// A master, and where its work comes from and its results go.
 struct Fed {
     master: Master,
+    platform: Arc<dyn Platform>,
     feed: Option<Feed>,
 }
 
@@ -270,12 +278,12 @@ impl Drive for Fed {
         {
             match tasks.poll_recv(cx) {
                 Poll::Ready(Some(task)) => {
-                    self.master.give(driver::now(), task);
+                    self.master.give(self.platform.now(), task);
                     return Poll::Ready(());
                 }
                 Poll::Ready(None) => {
                     feed.tasks = None;
-                    self.master.retire(driver::now());
+                    self.master.retire(self.platform.now());
                     return Poll::Ready(());
                 }
                 Poll::Pending => {}
@@ -285,7 +293,7 @@ impl Drive for Fed {
             && alarm.as_mut().poll(cx).is_ready()
         {
             feed.alarm = None;
-            self.master.keep_alive(driver::now());
+            self.master.keep_alive(self.platform.now());
             return Poll::Ready(());
         }
         Poll::Pending
@@ -312,19 +320,9 @@ fn ending(said: Option<Ending>, end: End) -> Ending {
 }
 
 async fn connect(target: &Target) -> Result<Stream, ConnectError> {
-    let connecting = async {
-        match &target.peer {
-            PeerAddress::Tcp { host, port, .. } => {
-                TcpStream::connect((host.as_str(), *port)).await.map(Stream::Tcp)
-            }
-            PeerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-        }
-    };
+    let connecting = target.platform.connect(&target.peer);
     match tokio::time::timeout(target.connect_timeout, connecting).await {
-        Ok(Ok(stream)) => {
-            stream.tune();
-            Ok(stream)
-        }
+        Ok(Ok(stream)) => Ok(stream),
         Ok(Err(source)) => Err(ConnectError::Refused {
             peer: target.peer.clone(),
             source,

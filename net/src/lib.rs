@@ -9,6 +9,7 @@ pub mod driver;
 pub mod guests;
 pub mod listener;
 pub mod meter;
+pub mod platform;
 pub mod sasl;
 pub mod secret;
 pub mod server;

@@ -1,9 +1,12 @@
 //! Listening sockets: bound here, or handed over by who started the process.
 
+use std::fmt::Debug;
+use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::net::{TcpListener, UnixListener};
@@ -219,6 +222,16 @@ enum Inner {
         listener: UnixListener,
         _file: Option<SocketFile>,
     },
+    Other(Box<dyn Accepting>),
+}
+
+/// A connection that is waited for.
+pub type Accepted<'a> = Pin<Box<dyn Future<Output = io::Result<(Stream, Origin)>> + Send + 'a>>;
+
+/// What connections come from on another platform, such as a simulated network.
+pub trait Accepting: Send + Sync + Debug {
+    /// The next connection. One that is not waited for to the end is not lost.
+    fn accept(&self) -> Accepted<'_>;
 }
 
 #[derive(Debug)]
@@ -240,6 +253,14 @@ impl Listener {
         Bound::bind(address, mode)?.listen()
     }
 
+    /// One of another platform; `shown` is its address for people.
+    pub fn other(accepting: Box<dyn Accepting>, shown: String) -> Listener {
+        Listener {
+            inner: Inner::Other(accepting),
+            shown,
+        }
+    }
+
     /// The address with the port that was really bound.
     pub fn shown(&self) -> &str {
         &self.shown
@@ -256,6 +277,7 @@ impl Listener {
                 (Stream::Tcp(stream), Origin::Tcp(address))
             }
             Inner::Unix { listener, .. } => (Stream::Unix(listener.accept().await?.0), Origin::UnixSocket),
+            Inner::Other(accepting) => accepting.accept().await?,
         };
         stream.tune();
         Ok((stream, origin))

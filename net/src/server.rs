@@ -20,6 +20,7 @@ use crate::driver::{self, End, Options, Places};
 use crate::guests::{Guest, GuestLimits, Guests, Refused};
 use crate::listener::Listener;
 use crate::meter::{Event, Meter};
+use crate::platform::{Platform, System};
 use crate::sasl::{NoSasl, SaslLayer, ServerSasl, Verifiers, inside_tls, mechanisms};
 use crate::stream::{Origin, Stream};
 use crate::tls::{ServerTls, TlsSide};
@@ -105,6 +106,7 @@ pub struct Server {
     notice: Notice,
     meter: Option<Arc<dyn Meter>>,
     traffic: Arc<Traffic>,
+    platform: Arc<dyn Platform>,
 }
 
 /// What happens to connections, for whoever counts them.
@@ -146,7 +148,13 @@ impl Server {
             notice: Arc::new(|_| {}),
             meter: None,
             traffic: Arc::default(),
+            platform: Arc::new(System),
         }
+    }
+
+    /// Has connections run there.
+    pub fn on(self, platform: Arc<dyn Platform>) -> Self {
+        Server { platform, ..self }
     }
 
     /// Has `meter` told of all that is worth counting.
@@ -188,6 +196,7 @@ impl Server {
             notice: self.notice,
             meter: self.meter,
             traffic: self.traffic,
+            platform: self.platform,
             number: AtomicU64::new(0),
         });
         let mut accepting = JoinSet::new();
@@ -198,6 +207,7 @@ impl Server {
         let orders = async {
             let mut stop = std::pin::pin!(stop);
             tokio::select! {
+                biased;
                 () = &mut stop => {}
                 () = drain => {
                     let _ = tell.send(Phase::Draining);
@@ -209,6 +219,7 @@ impl Server {
         };
         let ended = async { while accepting.join_next().await.is_some() {} };
         tokio::select! {
+            biased;
             () = ended => {}
             () = orders => {}
         }
@@ -226,6 +237,7 @@ struct Shared {
     places: Places,
     meter: Option<Arc<dyn Meter>>,
     traffic: Arc<Traffic>,
+    platform: Arc<dyn Platform>,
     /// Of the connection that came last.
     number: AtomicU64,
 }
@@ -262,6 +274,7 @@ async fn accept(listener: Listener, shared: Arc<Shared>, told: watch::Receiver<P
             (listener.accept().await, permit)
         };
         let (accepted, permit) = tokio::select! {
+            biased;
             () = &mut stop => break,
             next = next => next,
         };
@@ -376,6 +389,7 @@ async fn serve(stream: Stream, origin: Origin, shared: &Shared, told: watch::Rec
         tells_reason: true,
         places: Some(shared.places.clone()),
         meter: shared.meter.clone(),
+        platform: Arc::clone(&shared.platform),
         ..Options::default()
     };
     tracing::info!("connected");

@@ -163,6 +163,7 @@ async fn a_silent_server_is_left_by_the_client() {
         mechanisms: Vec::new(),
         trace: None,
         traffic: std::sync::Arc::default(),
+        platform: std::sync::Arc::new(net::platform::System),
     };
     let progress = sync(&target, MemoryStore::new().session(), Compress::No).await;
     assert!(
@@ -282,6 +283,7 @@ async fn a_server_that_leaves_its_proof_out_is_refused() {
         mechanisms: Vec::new(),
         trace: None,
         traffic: std::sync::Arc::default(),
+        platform: std::sync::Arc::new(net::platform::System),
     };
     let progress = sync(&target, sample().store.session(), Compress::No).await;
     assert!(

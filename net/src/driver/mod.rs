@@ -20,7 +20,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use engine::flow::{Input, Now, Output, SaslReply, SaslRequest, TlsStarted, Waiting};
@@ -36,6 +36,7 @@ use self::worker::Worker;
 use crate::deflate::{InflateError, InflateLimits, LEVEL_DEFAULT};
 use crate::guests::Guest;
 use crate::meter::{self, Meter};
+use crate::platform::{Platform, System};
 use crate::sasl::{NoSasl, SaslLayer};
 use crate::tls::{TlsFacts, TlsFault, TlsSide};
 use crate::trace::Trace;
@@ -130,6 +131,8 @@ pub struct Options {
     pub places: Option<Places>,
     /// Who counts what happens.
     pub meter: Option<Arc<dyn Meter>>,
+    /// Where the time of day comes from, and threads.
+    pub platform: Arc<dyn Platform>,
 }
 
 impl Default for Options {
@@ -150,6 +153,7 @@ impl Default for Options {
             rest_after: Duration::from_secs(2),
             places: None,
             meter: None,
+            platform: Arc::new(System),
         }
     }
 }
@@ -213,7 +217,12 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
     let mut connection = Connection {
         machine,
         wire: Wire::new(stream, limits, options.trace.clone()),
-        worker: Worker::new(session, options.places.clone(), options.meter.clone()),
+        worker: Worker::new(
+            session,
+            options.places.clone(),
+            options.meter.clone(),
+            options.platform.pace(),
+        ),
         sasl: Sasl::Idle(sasl),
         stop: Some(Box::pin(stop)),
         alarm: Box::pin(tokio::time::sleep(timeout)),
@@ -250,12 +259,15 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
     let explained = match &end {
         End::Inflate(error) if options.tells_reason => {
             // The machine cannot say this: below the broken layer it never sees the bytes. [CS-COMP-6]
-            wire.push(now(), Bytes::from(format!("* Fatal error: {error}\r\n")));
+            wire.push(
+                options.platform.now(),
+                Bytes::from(format!("* Fatal error: {error}\r\n")),
+            );
             wire.flush();
             true
         }
         End::Displaced => {
-            wire.push(now(), Bytes::from_static(DISPLACED));
+            wire.push(options.platform.now(), Bytes::from_static(DISPLACED));
             wire.flush();
             true
         }
@@ -432,7 +444,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                     Input::Shutdown
                 }
             };
-            self.machine.handle(now(), input);
+            self.machine.handle(self.options.platform.now(), input);
         }
     }
 
@@ -440,7 +452,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
     fn drain(&mut self) -> Result<Drained, End> {
         while !self.wire.is_full() {
             match self.machine.poll() {
-                Output::Send(bytes) => self.wire.push(now(), bytes),
+                Output::Send(bytes) => self.wire.push(self.options.platform.now(), bytes),
                 Output::Store(ticket, request) => {
                     self.timeout = self.options.peer_timeout;
                     if self.options.trusted {
@@ -491,13 +503,14 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         if self.worker.is_full() {
             return Ok(false);
         }
-        if let Some(bytes) = self.wire.next_input(now(), self.input_bytes_max)? {
+        let now = self.options.platform.now();
+        if let Some(bytes) = self.wire.next_input(now, self.input_bytes_max)? {
             self.turn_began.get_or_insert(self.active_at);
-            self.machine.handle(now(), Input::Bytes(bytes));
+            self.machine.handle(now, Input::Bytes(bytes));
             return Ok(true);
         }
         if self.wire.is_at_end() {
-            self.machine.handle(now(), Input::Eof);
+            self.machine.handle(now, Input::Eof);
             return Ok(true);
         }
         Ok(false)
@@ -660,20 +673,15 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
         };
         let guest = self.options.guest.clone();
         let aborting = matches!(request, SaslRequest::Abort);
+        let has_threads = self.options.platform.pace().is_none();
         self.sasl = Sasl::Running(Box::pin(async move {
-            let mut layer = layer;
-            let span = tracing::Span::current();
-            let step = tokio::task::spawn_blocking(move || {
-                let reply = span.in_scope(|| layer.step(request));
+            let (layer, reply) = if has_threads {
+                step_beside(layer, request).await
+            } else {
+                let mut layer = layer;
+                let reply = layer.step(request);
                 (layer, reply)
-            });
-            let (layer, reply) = step.await.unwrap_or_else(|_| {
-                tracing::error!("a SASL step died; this is a bug");
-                let refused = SaslReply::Failure {
-                    text: "authentication failure".to_owned(),
-                };
-                (Box::new(NoSasl) as Box<dyn SaslLayer>, refused)
-            });
+            };
             if matches!(reply, SaslReply::Failure { .. }) && !aborting {
                 let pause = guest.map_or(Duration::ZERO, |guest| guest.login_failed());
                 tokio::time::sleep(pause).await;
@@ -683,6 +691,22 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
     }
 }
 
+/// Does a step of a login on a thread that may block.
+async fn step_beside(mut layer: Box<dyn SaslLayer>, request: SaslRequest) -> (Box<dyn SaslLayer>, SaslReply) {
+    let span = tracing::Span::current();
+    let step = tokio::task::spawn_blocking(move || {
+        let reply = span.in_scope(|| layer.step(request));
+        (layer, reply)
+    });
+    step.await.unwrap_or_else(|_| {
+        tracing::error!("a SASL step died; this is a bug");
+        let refused = SaslReply::Failure {
+            text: "authentication failure".to_owned(),
+        };
+        (Box::new(NoSasl) as Box<dyn SaslLayer>, refused)
+    })
+}
+
 #[derive(Clone, Copy)]
 enum Deadline {
     Rest,
@@ -690,10 +714,4 @@ enum Deadline {
     Handshake,
     Login,
     Grace,
-}
-
-/// Wall-clock time, for the machine's records.
-pub(crate) fn now() -> Now {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Now(i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
 }

@@ -12,10 +12,12 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 use engine::ticket::{Reply, Request, Resting, Session, StagePart, StoreError, TicketId};
-use tokio::sync::mpsc as async_mpsc;
+use tokio::sync::{Notify, mpsc as async_mpsc};
+use tracing::Instrument as _;
 
 use super::places::{Place, Places};
 use crate::meter::{self, AtWork, Meter};
+use crate::platform::Pace;
 
 /// Bytes of messages that may wait for the store before no more are read from the peer.
 const OPEN_BYTES_HIGH: usize = 4 * 1024 * 1024;
@@ -41,6 +43,41 @@ struct Desk {
     todo: mpsc::Receiver<Ask>,
 }
 
+/// What does the work.
+enum Hands {
+    Thread(JoinHandle<()>),
+    /// On platforms without threads.
+    Task(tokio::task::JoinHandle<()>),
+}
+
+/// The way to whoever does the work. A thread waits for the channel; a task waits for the bell.
+struct Requests {
+    channel: Option<mpsc::Sender<Ask>>,
+    bell: Option<Arc<Notify>>,
+}
+
+impl Requests {
+    fn send(&self, ask: Ask) -> bool {
+        let sent = self
+            .channel
+            .as_ref()
+            .is_some_and(|channel| channel.send(ask).is_ok());
+        if let Some(bell) = &self.bell {
+            bell.notify_one();
+        }
+        sent
+    }
+}
+
+impl Drop for Requests {
+    fn drop(&mut self) {
+        self.channel = None;
+        if let Some(bell) = &self.bell {
+            bell.notify_one();
+        }
+    }
+}
+
 type Waiting = Pin<Box<dyn Future<Output = Option<Place>> + Send>>;
 
 /// What is left of the session, or where it works.
@@ -50,13 +87,13 @@ enum State {
     /// Requests wait for a place to work at.
     Waiting {
         desk: Desk,
-        requests: mpsc::Sender<Ask>,
+        requests: Requests,
         place: Waiting,
     },
     Running {
-        requests: mpsc::Sender<Ask>,
+        requests: Requests,
         said: async_mpsc::UnboundedReceiver<Said>,
-        thread: JoinHandle<()>,
+        hands: Hands,
         /// Held for as long as the thread works; none is needed where sessions are not counted, and for a session that
         /// others may be waiting for.
         _place: Option<Place>,
@@ -72,6 +109,8 @@ pub(super) struct Worker {
     state: State,
     places: Option<Places>,
     meter: Option<Arc<dyn Meter>>,
+    /// Where there are no threads.
+    pace: Option<Pace>,
     /// The session has a transaction open, so that others may be waiting for it.
     holding: bool,
     open: VecDeque<usize>,
@@ -85,11 +124,13 @@ impl Worker {
         session: Box<dyn Session>,
         places: Option<Places>,
         meter: Option<Arc<dyn Meter>>,
+        pace: Option<Pace>,
     ) -> Self {
         Worker {
             state: State::Idle(session),
             places,
             meter,
+            pace,
             holding: false,
             open: VecDeque::new(),
             open_bytes: 0,
@@ -102,13 +143,17 @@ impl Worker {
         if matches!(self.state, State::Idle(_))
             && let State::Idle(session) = std::mem::replace(&mut self.state, State::Dead)
         {
-            let (requests, todo) = mpsc::channel();
+            let (channel, todo) = mpsc::channel();
+            let requests = Requests {
+                channel: Some(channel),
+                bell: self.pace.as_ref().map(|_| Arc::default()),
+            };
             self.wake(Desk { session, todo }, requests);
         }
         let bytes = bytes_of(&request);
         let sent = match &self.state {
             State::Running { requests, .. } | State::Waiting { requests, .. } => {
-                requests.send(Ask::Do(ticket, request)).is_ok()
+                requests.send(Ask::Do(ticket, request))
             }
             State::Idle(_) | State::Dead => false,
         };
@@ -196,7 +241,7 @@ impl Worker {
         {
             *resting = true;
             // A thread that has died is noticed with the next request.
-            let _ = requests.send(Ask::Rest);
+            requests.send(Ask::Rest);
         }
     }
 
@@ -205,7 +250,7 @@ impl Worker {
         let State::Running {
             requests,
             mut said,
-            thread,
+            hands,
             ..
         } = self.state
         else {
@@ -214,7 +259,11 @@ impl Worker {
         drop(requests);
         // Closed when the session has been dropped; what is said before has nobody to listen.
         while said.recv().await.is_some() {}
-        if thread.join().is_err() {
+        let died = match hands {
+            Hands::Thread(thread) => thread.join().is_err(),
+            Hands::Task(task) => task.await.is_err(),
+        };
+        if died {
             tracing::error!("the store's thread died; this is a bug");
         }
     }
@@ -232,7 +281,7 @@ impl Worker {
         }
     }
 
-    fn wake(&mut self, desk: Desk, requests: mpsc::Sender<Ask>) {
+    fn wake(&mut self, desk: Desk, requests: Requests) {
         match &self.places {
             None => self.start(desk, requests, None),
             Some(places) => {
@@ -251,48 +300,100 @@ impl Worker {
         }
     }
 
-    fn start(&mut self, desk: Desk, requests: mpsc::Sender<Ask>, place: Option<Place>) {
+    fn start(&mut self, desk: Desk, requests: Requests, place: Option<Place>) {
         let (say, said) = async_mpsc::unbounded_channel();
         let span = tracing::Span::current();
         let meter = self.meter.clone();
-        let work = move || span.in_scope(|| work(desk, &say, meter.as_deref()));
-        match std::thread::Builder::new().name("store".to_owned()).spawn(work) {
-            Ok(thread) => {
-                self.state = State::Running {
-                    requests,
-                    said,
-                    thread,
-                    _place: place,
-                    _at_work: self.meter.clone().map(AtWork::new),
-                    resting: false,
-                };
+        let hands = match (&self.pace, &requests.bell) {
+            (Some(pace), Some(bell)) => {
+                let work = work_here(desk, say, meter, Arc::clone(pace), Arc::clone(bell));
+                Hands::Task(tokio::spawn(work.instrument(span)))
             }
-            Err(error) => tracing::error!(%error, "cannot start a thread for the store"),
-        }
+            _ => {
+                let work = move || span.in_scope(|| work(desk, &say, meter.as_deref()));
+                match std::thread::Builder::new().name("store".to_owned()).spawn(work) {
+                    Ok(thread) => Hands::Thread(thread),
+                    Err(error) => {
+                        tracing::error!(%error, "cannot start a thread for the store");
+                        return;
+                    }
+                }
+            }
+        };
+        self.state = State::Running {
+            requests,
+            said,
+            hands,
+            _place: place,
+            _at_work: self.meter.clone().map(AtWork::new),
+            resting: false,
+        };
     }
 }
 
 /// The thread.
 fn work(mut desk: Desk, say: &async_mpsc::UnboundedSender<Said>, meter: Option<&dyn Meter>) {
     while let Ok(ask) = desk.todo.recv() {
-        match ask {
-            Ask::Do(ticket, request) => {
-                let (kind, begun) = (meter::kind(&request), Instant::now());
-                let answer = desk.session.execute(request);
-                if let Some(meter) = meter {
-                    let took = begun.elapsed();
-                    meter.note(meter::Event::Stored { kind, took });
-                }
-                if say.send(Said::Answer((ticket, answer))).is_err() {
-                    return;
-                }
+        match carry_out(desk, ask, say, meter) {
+            Some(back) => desk = back,
+            None => return,
+        }
+    }
+}
+
+/// The same where there are no threads: it waits for as long as a request takes, and then does it at once.
+async fn work_here(
+    mut desk: Desk,
+    say: async_mpsc::UnboundedSender<Said>,
+    meter: Option<Arc<dyn Meter>>,
+    pace: Pace,
+    bell: Arc<Notify>,
+) {
+    loop {
+        let ask = match desk.todo.try_recv() {
+            Ok(ask) => ask,
+            Err(mpsc::TryRecvError::Empty) => {
+                bell.notified().await;
+                continue;
             }
-            Ask::Rest => {
-                let resting = desk.session.rest();
-                // Nobody takes it back when the connection has ended: then it is dropped here.
-                let _ = say.send(Said::Rested(desk, resting));
-                return;
+            Err(mpsc::TryRecvError::Disconnected) => return,
+        };
+        if let Ask::Do(_, request) = &ask {
+            let takes = pace(request);
+            if !takes.is_zero() {
+                tokio::time::sleep(takes).await;
             }
+        }
+        match carry_out(desk, ask, &say, meter.as_deref()) {
+            Some(back) => desk = back,
+            None => return,
+        }
+    }
+}
+
+/// Does what is asked; `None` when nothing more is to be done here.
+fn carry_out(
+    mut desk: Desk,
+    ask: Ask,
+    say: &async_mpsc::UnboundedSender<Said>,
+    meter: Option<&dyn Meter>,
+) -> Option<Desk> {
+    match ask {
+        Ask::Do(ticket, request) => {
+            let (kind, begun) = (meter::kind(&request), Instant::now());
+            let answer = desk.session.execute(request);
+            if let Some(meter) = meter {
+                let took = begun.elapsed();
+                meter.note(meter::Event::Stored { kind, took });
+            }
+            let heard = say.send(Said::Answer((ticket, answer))).is_ok();
+            heard.then_some(desk)
+        }
+        Ask::Rest => {
+            let resting = desk.session.rest();
+            // Nobody takes it back when the connection has ended: then it is dropped here.
+            let _ = say.send(Said::Rested(desk, resting));
+            None
         }
     }
 }

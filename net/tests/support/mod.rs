@@ -137,6 +137,7 @@ impl Running {
             mechanisms: Vec::new(),
             trace: None,
             traffic: std::sync::Arc::default(),
+            platform: std::sync::Arc::new(net::platform::System),
         }
     }
 
