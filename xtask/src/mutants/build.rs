@@ -35,12 +35,17 @@ pub struct Built {
     pub unviable: BTreeSet<u32>,
 }
 
-/// Writes the mutants, builds, drops those the compiler refuses, until it builds.
+/// Writes the mutants, builds, drops those the compiler refuses, until it builds; `unviable` are those it is known to
+/// refuse.
 ///
 /// # Errors
 /// When the compiler dislikes something that is no mutant's.
-pub fn build(tree: &Tree, target: &Path, mutants: &[(u32, &Mutant)]) -> Result<Built, String> {
-    let mut unviable = BTreeSet::new();
+pub fn build(
+    tree: &Tree,
+    target: &Path,
+    mutants: &[(u32, &Mutant)],
+    mut unviable: BTreeSet<u32>,
+) -> Result<Built, String> {
     for round in 1..=ROUNDS {
         let left: Vec<(u32, &Mutant)> = mutants
             .iter()

@@ -32,6 +32,7 @@ options of run:
   --resume     only those that have no verdict yet
   --uncaught   only those that no test has caught so far
   --only ID    only this one; may be given more than once
+  --commit C   another commit than the last
   --jobs N     so many at a time (default: 1)
   --scratch D  where the copy, its build and the verdicts are (default: target/mutants)
 ";
@@ -41,6 +42,7 @@ struct Asked {
     resume: bool,
     uncaught: bool,
     only: Vec<String>,
+    commit: String,
     jobs: usize,
     scratch: PathBuf,
 }
@@ -82,6 +84,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
         resume: false,
         uncaught: false,
         only: Vec::new(),
+        commit: "HEAD".to_owned(),
         jobs: 1,
         scratch: root.join("target/mutants"),
     };
@@ -91,6 +94,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
             "--resume" => asked.resume = true,
             "--uncaught" => asked.uncaught = true,
             "--only" => asked.only.push((*options.next()?).to_owned()),
+            "--commit" => asked.commit = (*options.next()?).to_owned(),
             "--jobs" => asked.jobs = options.next()?.parse().ok()?,
             "--scratch" => asked.scratch = options.next()?.into(),
             _ => return None,
@@ -111,7 +115,7 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
     let scratch = &asked.scratch;
     std::fs::create_dir_all(scratch)
         .map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
-    let tree = tree::Tree::copy(root, scratch.join("tree"))?;
+    let tree = tree::Tree::copy(root, &asked.commit, scratch.join("tree"))?;
     let (mutants, gone) = sample::read(root, list::list(&tree.pristine())?)?;
     println!(
         "{}: {} mutants, {} that the sources have no more",
@@ -120,10 +124,19 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         gone.len()
     );
     let numbered: Vec<(u32, &Mutant)> = (1..).zip(&mutants).collect();
-    let built = build::build(&tree, &scratch.join("build"), &numbered)?;
-
     let verdicts = scratch.join("verdicts.jsonl");
     let before = results::read(&verdicts);
+    let refused = |mutant: &Mutant| {
+        let known = before.get(&mutant.id);
+        known.is_some_and(|judged| !judged.viable && judged.commit == tree.commit)
+    };
+    let refused = numbered
+        .iter()
+        .filter(|(_, mutant)| refused(mutant))
+        .map(|(number, _)| *number)
+        .collect();
+    let built = build::build(&tree, &scratch.join("build"), &numbered, refused)?;
+
     let results = Results::at(verdicts, tree.commit.clone());
     for (_, mutant) in numbered
         .iter()

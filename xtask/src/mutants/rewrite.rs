@@ -307,3 +307,89 @@ impl Finder<'_> {
         wrap.after.push(')');
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mutant(genre: Genre, start: (usize, usize), replacement: &str) -> Mutant {
+        Mutant {
+            id: String::new(),
+            file: String::new(),
+            what: String::new(),
+            genre,
+            replacement: replacement.to_owned(),
+            start,
+            end: (start.0, start.1 + 1),
+            opaque: false,
+        }
+    }
+
+    fn written(source: &str, mutants: &[Mutant]) -> Rewritten {
+        let numbered: Vec<(u32, &Mutant)> = (1..).zip(mutants).collect();
+        let done = rewrite(source, "on", &numbered).expect("source");
+        syn::parse_file(&done.text).expect("what is written can be read");
+        done
+    }
+
+    #[test]
+    fn operators_become_branches_and_nest() {
+        let source = "fn f() -> bool {\n    !a && b == c\n}\n";
+        let mutants = [
+            mutant(Genre::Binary, (2, 8), "||"),
+            mutant(Genre::Unary, (2, 5), ""),
+            mutant(Genre::Binary, (2, 13), "!="),
+        ];
+        let inner = "(if on(2) { ( a) } else { (!a) }) && (if on(3) { ((b) != (c)) } else { (b == c) })";
+        let done = written(source, &mutants);
+        let whole = format!("(if on(1) {{ ((!a) || (b == c)) }} else {{ ({inner}) }})");
+        assert_eq!(done.text, format!("fn f() -> bool {{\n    {whole}\n}}\n"));
+        assert!(done.homeless.is_empty());
+    }
+
+    #[test]
+    fn the_words_of_a_mutant_are_found_in_the_text() {
+        let mutants = [
+            mutant(Genre::Binary, (1, 19), "-"),
+            mutant(Genre::Body, (1, 17), "7"),
+        ];
+        let done = written("fn f() -> u32 { a + b }\n", &mutants);
+        let words: Vec<(&str, u32)> = done
+            .words
+            .iter()
+            .map(|(range, number)| (&done.text[range.clone()], *number))
+            .collect();
+        let expected = [
+            ("if on(2) { return 7; } ", 2),
+            ("if on(1) { ((a) - (b)) } else ", 1),
+        ];
+        assert_eq!(words, expected);
+    }
+
+    #[test]
+    fn arms_guards_and_fields_are_switched_off() {
+        let source =
+            "fn f() { match x {\n    A => 1,\n    B if y => 2,\n    _ => { S { z, ..base } }\n}; }\n";
+        let mutants = [
+            mutant(Genre::Arm, (2, 5), ""),
+            mutant(Genre::Guard, (3, 10), "true"),
+            mutant(Genre::Arm, (3, 5), ""),
+            mutant(Genre::Field, (4, 16), ""),
+        ];
+        let done = written(source, &mutants);
+        assert!(done.text.contains("A if !on(1) => 1"), "{}", done.text);
+        assert!(
+            done.text.contains("B if !on(3) && (on(2) || (y)) => 2"),
+            "{}",
+            done.text
+        );
+        let field = "S { z: (if on(4) { ((S { ..base }).z) } else { (z) }), ..base }";
+        assert!(done.text.contains(field), "{}", done.text);
+    }
+
+    #[test]
+    fn what_has_no_place_is_said() {
+        let done = written("fn f() {}\n", &[mutant(Genre::Binary, (1, 3), "+")]);
+        assert_eq!(done.homeless, [1]);
+    }
+}

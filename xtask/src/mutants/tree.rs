@@ -42,7 +42,7 @@ pub fn on(number: u32) -> bool {
 }
 "#;
 
-/// A scratch copy of the last commit.
+/// A scratch copy of a commit.
 pub struct Tree {
     /// Its root.
     pub path: PathBuf,
@@ -53,12 +53,12 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Copies what is committed, touching only files that differ from what is there, so that little is built anew.
+    /// Copies what a commit holds, touching only files that differ from what is there, so that little is built anew.
     ///
     /// # Errors
     /// When git or the file system refuse.
-    pub fn copy(root: &Path, path: PathBuf) -> Result<Tree, String> {
-        let commit = git(root, &["rev-parse", "--short=12", "HEAD"])?;
+    pub fn copy(root: &Path, commit: &str, path: PathBuf) -> Result<Tree, String> {
+        let commit = git(root, &["rev-parse", "--short=12", commit])?;
         let names = git(root, &["ls-tree", "-r", "--name-only", commit.trim()])?;
         let fresh = path.with_extension("fresh");
         let script = format!(
