@@ -163,6 +163,7 @@ fn plan(history: &[usize]) -> Plan {
         profile: Profile::Mesh,
         hosts: 2,
         links: vec![link(0, 1), link(1, 0)],
+        dialects: Vec::new(),
         noise: Noise {
             pieces: false,
             latency_ms_max: 0,

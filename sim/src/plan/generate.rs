@@ -1,7 +1,7 @@
 //! From a seed to a plan, in swarm style: each seed switches whole kinds of changes and faults off and gives the rest
 //! wildly different weights, so that rare mixtures come about.
 
-use super::{Deed, Link, Moment, Noise, Plan, Profile, Step, What};
+use super::{Deed, Dialect, Link, Moment, Noise, Plan, Profile, Step, What};
 use super::{FOLDERS, USERS};
 use crate::seeded::Seeded;
 
@@ -38,9 +38,16 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         at_ms += [0, 1, 40, 900, 20_000][seeded.below(5)] + seeded.below(10) as u64;
         steps.push(swarm.step(at_ms, &mut seeded));
     }
+    let mut dialects = Vec::new();
+    if matches!(chosen, Profile::Pair | Profile::Split | Profile::Backup) {
+        // A source of its own, so that the rest of a seed's plan is what it was.
+        let mut seeded = Seeded::new(seed ^ 0x4449_414c);
+        dialects.extend((0..swarm.hosts).map(|_| Dialect::any(&mut seeded)));
+    }
     Plan {
         seed,
         profile: chosen,
+        dialects,
         hosts: swarm.hosts,
         links: swarm.links,
         noise,

@@ -1,8 +1,10 @@
 //! What happens in a run, as plain data: made from a seed, saved, shrunk and read by people.
 
+mod dialect;
 mod generate;
 mod profile;
 
+pub use dialect::Dialect;
 pub use generate::generate;
 pub use profile::Profile;
 
@@ -19,6 +21,9 @@ pub struct Plan {
     pub hosts: usize,
     /// Who replicates to whom.
     pub links: Vec<Link>,
+    /// What each server is to its masters, by server; those behind the end are mailtwin.
+    #[serde(default)]
+    pub dialects: Vec<Dialect>,
     /// How smooth the world is.
     pub noise: Noise,
     /// What happens, in order of time.
@@ -26,6 +31,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// What a server is to its masters.
+    pub fn dialect(&self, host: usize) -> Dialect {
+        self.dialects.get(host).copied().unwrap_or_default()
+    }
+
     /// Whether a plan that was read from somewhere can be run.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::host::Began;
 use super::machine::{Machine, Side};
 use super::storage::Stored;
 use super::{Due, PEER_TIMEOUT_MS, World};
+use crate::plan::Dialect;
 use crate::report::Verdict;
 use crate::trace::{Kind, shown};
 
@@ -85,6 +86,8 @@ impl World {
         self.tell(way.from, Some(way.to), Kind::Connection, || {
             format!("connection {id}: {job:?}")
         });
+        let dialect = self.dialects[way.to];
+        self.report.reached(dialect.name());
         let master = MasterConfig {
             authenticate: false,
             pipeline_bytes_max: self.tuning.pipeline_bytes_max,
@@ -96,7 +99,10 @@ impl World {
             |host: usize, machine: Machine| Some(Side::new(host, machine, self.hosts[host].store.session()));
         let sides = [
             side(way.from, Machine::Master(Box::new(Master::new(master)))),
-            side(way.to, Machine::Replica(Box::new(Replica::new(replica_config())))),
+            side(
+                way.to,
+                Machine::Replica(Box::new(Replica::new(replica_config(dialect)))),
+            ),
         ];
         let connection = Connection {
             link,
@@ -452,10 +458,10 @@ fn error_name(error: &StoreError) -> &'static str {
     }
 }
 
-fn replica_config() -> ReplicaConfig {
+fn replica_config(dialect: Dialect) -> ReplicaConfig {
     ReplicaConfig {
         servername: "sim".into(),
-        version: "mailtwin sim".into(),
+        version: dialect.version().into(),
         mechanisms: Vec::new(),
         compress: false,
         tls: None,

@@ -67,6 +67,7 @@ struct Way {
 /// Everything.
 pub struct World {
     links: Vec<Link>,
+    dialects: Vec<crate::plan::Dialect>,
     noise: Noise,
     steps: Vec<Step>,
     now_ms: u64,
@@ -122,6 +123,7 @@ impl World {
                 .collect(),
             ways: vec![Way::default(); plan.links.len()],
             links: plan.links.clone(),
+            dialects: (0..plan.hosts).map(|host| plan.dialect(host)).collect(),
             noise: plan.noise,
             steps: plan.steps.clone(),
             now_ms: 0,
