@@ -14,6 +14,7 @@
 //! * [`link`] and [`lmtp`]: a network that fails on command, and mail that arrives from outside.
 //! * [`rolling`] lets mail arrive while servers, clients and links fail.
 //! * [`kill`] kills our server at random moments and checks what it had promised.
+//! * [`suite`] plays scenario files against any server and judges it by the spec.
 #![forbid(unsafe_code)]
 
 pub mod compare;
@@ -32,6 +33,7 @@ pub mod programs;
 pub mod proxy;
 pub mod rng;
 pub mod rolling;
+pub mod suite;
 pub mod vectors;
 pub mod walk;
 

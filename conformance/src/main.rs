@@ -1,4 +1,4 @@
-//! `conformance`: the longer runs of the suite, by hand.
+//! `conformance`: the suite against a server, and the longer runs by hand.
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -6,13 +6,15 @@ use conformance::cyrus::Version;
 use conformance::cyrus::command::{self, Wish};
 use conformance::kill::{self, Client, Server};
 use conformance::rolling::{self, Fault, Shape};
+use conformance::suite;
 use conformance::{Error, Result, rng, walk};
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// Longer runs against real Cyrus and against our programs: what holds for minutes, under faults and after kills.
+/// Judges csync servers by the written spec; and longer runs against real Cyrus and against our programs: what holds for
+/// minutes, under faults and after kills.
 ///
-/// Needs root, Debian's Cyrus 3.6 and our programs beside this one (cargo build -p server -p client -p cli -p
+/// All but `server --target` need root, Debian's Cyrus 3.6 and our programs beside this one (cargo build -p server -p client -p cli -p
 /// cyr_synclog) or in MAILTWIN_BIN_DIR. The seed decides everything that is random; each failure begins with it.
 ///
 /// Exit codes: 0 all well; 1 something failed, or a bound was exceeded; 64 wrong arguments.
@@ -25,6 +27,11 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Plays the scenarios of the suite against a csync server and judges it by the spec.
+    ///
+    /// Prints a table by subject, and for everything that is not as the spec asks, nor as the profile says, the rule and the
+    /// bytes that show it.
+    Server(Box<suite::command::Arguments>),
     /// Replicates into sync_server and kills it at random moments, restarting it each time.
     ///
     /// Nothing answered OK may be missing, and at the end the replica must equal the master.
@@ -244,6 +251,7 @@ fn main() -> ExitCode {
         }
     };
     let done = match arguments.command {
+        Command::Server(options) => suite::command::server(&options),
         Command::Kill(options) => run_kill(&options),
         Command::Walk(options) => run_walk(&options),
         Command::Rolling(options) if options.poison => run_poison(&options),

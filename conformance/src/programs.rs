@@ -76,6 +76,8 @@ pub enum Listen {
 pub struct Twin {
     directory: PathBuf,
     listen: Listen,
+    /// Whether it listens on a Unix socket as well.
+    socket_too: bool,
     server: Option<Daemon>,
     /// The line that the server printed when it was ready.
     pub ready_line: String,
@@ -130,6 +132,7 @@ mailtwin_socket_mode: 0666
         let twin = Twin {
             directory,
             listen,
+            socket_too: false,
             server: None,
             ready_line: String::new(),
             _place: own,
@@ -161,6 +164,16 @@ mailtwin_socket_mode: 0666
             "mailtwin passwd: {}\n{said}",
             output.status
         )))
+    }
+
+    /// Lets a server on a TCP port listen on [`Twin::socket`] as well, from its next start on.
+    pub fn listen_on_socket_too(&mut self) {
+        self.socket_too = true;
+    }
+
+    /// The path of its Unix socket.
+    pub fn socket(&self) -> PathBuf {
+        self.directory.join("csync")
     }
 
     /// Everything's folder.
@@ -204,6 +217,9 @@ mailtwin_socket_mode: 0666
             .args(["--listen", &listen])
             .stdout(Stdio::piped())
             .stderr(Stdio::from(errors));
+        if self.socket_too {
+            command.args(["--listen", &format!("unix:{}", self.socket().display())]);
+        }
         let mut server = Daemon::start(&mut command)?;
         let stdout = server.child().stdout.take();
         let (sender, receiver) = mpsc::channel();

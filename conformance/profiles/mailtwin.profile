@@ -1,0 +1,2 @@
+about: mailtwin, this source tree
+banner: Cyrus sync server mailtwin

@@ -1,0 +1,177 @@
+//! Servers that the suite starts itself, with everything that its scenarios need: TLS, two partitions, an account that is no
+//! administrator, a Unix socket.
+
+use super::target::Target;
+use crate::cyrus::{ADMIN, Cyrus, PASSWORD, Setup, Version};
+use crate::process;
+use crate::programs::Twin;
+use crate::{Error, Result};
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use tempfile::TempDir;
+
+/// The account that is no administrator.
+const ORDINARY: &str = "plainuser";
+
+/// Which server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Our `sync_server`.
+    Mailtwin,
+    /// A Cyrus, from this machine's packages or from a root of its own.
+    Cyrus(Version),
+}
+
+/// A server that runs until the value is dropped.
+#[derive(Debug)]
+pub struct Server {
+    running: Running,
+    target: Target,
+    _keys: TempDir,
+}
+
+#[derive(Debug)]
+enum Running {
+    Mailtwin(Twin),
+    Cyrus(Cyrus),
+}
+
+impl Kind {
+    /// `mailtwin`, `cyrus-3.6` and so on.
+    pub fn named(name: &str) -> Option<Kind> {
+        match name.strip_prefix("cyrus-") {
+            Some(version) => Version::named(version).map(Kind::Cyrus),
+            None => (name == "mailtwin").then_some(Kind::Mailtwin),
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server and reads its banner.
+    ///
+    /// # Errors
+    /// [`Error::Skipped`] when this machine cannot run it.
+    pub fn start(kind: Kind) -> Result<Server> {
+        let keys = keys()?;
+        let [cert, key] = files(keys.path());
+        let lines = [
+            ("tls_server_cert".to_owned(), cert.display().to_string()),
+            ("tls_server_key".to_owned(), key.display().to_string()),
+        ];
+        let (running, mut target) = match kind {
+            Kind::Mailtwin => mailtwin(&lines)?,
+            Kind::Cyrus(version) => cyrus(version, &lines)?,
+        };
+        target.partition2 = Some("second".to_owned());
+        target.ordinary = Some(ORDINARY.to_owned());
+        PASSWORD.clone_into(&mut target.ordinary_password);
+        super::run::greet(&mut target)?;
+        Ok(Server {
+            running,
+            target,
+            _keys: keys,
+        })
+    }
+
+    /// Where it is and what it has.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Ends the processes that serve connections, with what earlier connections left in them. Ours has none.
+    pub fn renew(&self) {
+        if let Running::Cyrus(cyrus) = &self.running {
+            for (id, line) in process::children(cyrus.master_pid()) {
+                if line.contains("sync_server") {
+                    process::signal("KILL", id);
+                }
+            }
+        }
+    }
+
+    /// Whether the server still runs as it was started.
+    ///
+    /// # Errors
+    /// What became of it, with its log.
+    pub fn check(&mut self) -> Result<()> {
+        let Running::Mailtwin(twin) = &mut self.running else {
+            return Ok(());
+        };
+        let log = twin.log();
+        if !twin.is_running() || log.contains("panicked") {
+            return Err(Error::Process(format!(
+                "sync_server did not survive the suite:\n{log}"
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn mailtwin(lines: &[(String, String)]) -> Result<(Running, Target)> {
+    let lines: Vec<String> = lines
+        .iter()
+        .map(|(key, value)| format!("{key}: {value}"))
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let mut twin = Twin::tcp("twin.example", &lines)?;
+    twin.listen_on_socket_too();
+    let mut child = twin
+        .command("mailtwin")?
+        .args(["passwd", ORDINARY])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(Error::io("starting mailtwin passwd"))?;
+    if let Some(mut stdin) = child.stdin.take() {
+        writeln!(stdin, "{PASSWORD}").map_err(Error::io("writing to mailtwin passwd"))?;
+    }
+    let status = child.wait().map_err(Error::io("waiting for mailtwin passwd"))?;
+    if !status.success() {
+        return Err(Error::Process(format!("mailtwin passwd {ORDINARY}: {status}")));
+    }
+    twin.start()?;
+    let mut target = Target::new(&twin.address(), ADMIN, PASSWORD);
+    target.socket = Some(twin.socket().display().to_string());
+    Ok((Running::Mailtwin(twin), target))
+}
+
+fn cyrus(version: Version, lines: &[(String, String)]) -> Result<(Running, Target)> {
+    let mut setup = Setup::new("cyrus.example", &[ORDINARY]).version(version);
+    setup.in_memory = true;
+    setup.unix_hierarchy_sep = false;
+    setup.extra = lines.to_vec();
+    let cyrus = Cyrus::start(setup)?;
+    let mut target = Target::new(&cyrus.csync_address(), ADMIN, PASSWORD);
+    target.socket = Some(cyrus.csync_socket().display().to_string());
+    Ok((Running::Cyrus(cyrus), target))
+}
+
+/// A certificate and its key, which Cyrus's own user can read.
+fn keys() -> Result<TempDir> {
+    let folder = tempfile::Builder::new()
+        .prefix("mailtwin-keys-")
+        .tempdir()
+        .map_err(Error::io("creating a folder for keys"))?;
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+        .map_err(|error| Error::Process(format!("making a certificate: {error}")))?;
+    let [cert, key] = files(folder.path());
+    let texts = [(cert, made.cert.pem()), (key, made.signing_key.serialize_pem())];
+    for (path, text) in texts {
+        std::fs::write(&path, text).map_err(Error::io(format!("writing {}", path.display())))?;
+        readable(&path, 0o644)?;
+    }
+    readable(folder.path(), 0o755)?;
+    Ok(folder)
+}
+
+fn files(folder: &Path) -> [PathBuf; 2] {
+    ["cert.pem", "key.pem"].map(|name| folder.join(name))
+}
+
+fn readable(path: &Path, mode: u32) -> Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+        .map_err(Error::io(format!("opening {}", path.display())))
+}

@@ -1,0 +1,82 @@
+//! The suite of scenarios: its files, and our server judged by them; real Cyrus too where it is installed.
+
+use conformance::cyrus::{self, Version};
+use conformance::programs;
+use conformance::suite::profile::{self, Profile};
+use conformance::suite::report::{Verdict, table};
+use conformance::suite::run::{self, Bench, Options};
+use conformance::suite::subjects::{Kind, Server};
+use conformance::suite::{command, profiles_folder, scenarios_folder};
+use std::collections::BTreeSet;
+
+type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+#[test]
+fn every_file_is_understood_and_cites_rules_that_exist() -> Outcome {
+    let scenarios = command::load(&scenarios_folder())?;
+    let rules = command::read_rules()?;
+    let mut faults = Vec::new();
+    let mut names = BTreeSet::new();
+    for scenario in &scenarios {
+        if !names.insert(scenario.name.clone()) {
+            faults.push(format!("{} exists twice", scenario.name));
+        }
+        let unknown = scenario.rules.iter().filter(|id| !rules.contains_key(*id));
+        faults.extend(unknown.map(|id| format!("{} cites {id}, which no page defines", scenario.name)));
+    }
+    for name in profile::names(&profiles_folder()) {
+        let profile = Profile::load(&profiles_folder(), &name)?;
+        faults.extend(
+            profile
+                .unknown(&scenarios)
+                .into_iter()
+                .map(|glob| format!("profile {name} speaks of {glob}, which is no scenario")),
+        );
+        let cited = profile.deviations().iter().flat_map(|deviation| &deviation.rules);
+        let unknown = cited.filter(|id| !rules.contains_key(*id));
+        faults.extend(unknown.map(|id| format!("profile {name} cites {id}, which no page defines")));
+    }
+    assert!(!scenarios.is_empty());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+fn judge(kind: Kind) -> Outcome {
+    let scenarios = command::load(&scenarios_folder())?;
+    let rules = command::read_rules()?;
+    let mut server = Server::start(kind)?;
+    let profile = command::chosen(None, server.target())?;
+    let report = run::run(
+        &scenarios,
+        &Bench {
+            target: server.target(),
+            profile: profile.as_ref(),
+            rules: &rules,
+            folder: &scenarios_folder(),
+            renew: &|| server.renew(),
+        },
+        &Options::default(),
+    );
+    let text = table::text(&report, false);
+    println!("{text}");
+    server.check()?;
+    assert!(report.is_good(), "{text}");
+    assert!(report.count(None, Verdict::Pass) > 0);
+    Ok(())
+}
+
+#[test]
+fn mailtwin_passes() -> Outcome {
+    if !programs::usable("scenarios_mailtwin") {
+        return Ok(());
+    }
+    judge(Kind::Mailtwin)
+}
+
+#[test]
+fn cyrus_3_6_does_what_its_profile_says() -> Outcome {
+    if !cyrus::usable("scenarios_cyrus") {
+        return Ok(());
+    }
+    judge(Kind::Cyrus(Version::V3_6))
+}
