@@ -254,6 +254,8 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
         worker,
         options,
         read_error,
+        stop,
+        grace_ends,
         ..
     } = connection;
     let explained = match &end {
@@ -279,7 +281,9 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
         } else {
             options.peer_timeout
         };
-        close(wire, patience).await;
+        let until = Instant::now() + patience;
+        let until = grace_ends.map_or(until, |ends| until.min(ends));
+        close(wire, until, stop, options.shutdown_grace).await;
     }
     worker.end().await;
     (
@@ -291,8 +295,17 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
     )
 }
 
-/// Sends what is left, says that nothing more comes, and gives the peer a moment to read it.
-async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>, timeout: Duration) {
+/// What the operator's wish to end is waited for with.
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Sends what is left, says that nothing more comes, and gives the peer a moment to read it. One that does not take it holds
+/// nobody longer than the grace who wants to stop. [CS-CONN-26]
+async fn close<S: AsyncRead + AsyncWrite + Unpin>(
+    mut wire: Wire<S>,
+    until: Instant,
+    stop: Option<Stop>,
+    grace: Duration,
+) {
     let sending = poll_fn(|cx| {
         while wire.has_output() {
             if std::task::ready!(wire.poll_write(cx)).is_err() {
@@ -301,8 +314,19 @@ async fn close<S: AsyncRead + AsyncWrite + Unpin>(mut wire: Wire<S>, timeout: Du
         }
         Poll::Ready(())
     });
-    if tokio::time::timeout(timeout, sending).await.is_err() {
-        return;
+    let patience = async {
+        if let Some(stop) = stop
+            && tokio::time::timeout_at(until, stop).await.is_ok()
+        {
+            tokio::time::sleep_until(until.min(Instant::now() + grace)).await;
+        } else {
+            tokio::time::sleep_until(until).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = sending => {}
+        () = patience => return,
     }
     let mut stream = wire.into_stream();
     let linger = async {
@@ -342,7 +366,7 @@ struct Connection<M, S, O> {
     wire: Wire<S>,
     worker: Worker,
     sasl: Sasl,
-    stop: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    stop: Option<Stop>,
     alarm: Pin<Box<Sleep>>,
     timeout: Duration,
     grace_ends: Option<Instant>,

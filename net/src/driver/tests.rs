@@ -577,3 +577,42 @@ async fn useless_deflated_data_ends_the_connection() {
     assert!(matches!(end, End::Inflate(InflateError::Corrupt)), "{end}");
     assert!(machine.seen.is_empty());
 }
+
+/// Found by the second ring of the simulator: a goodbye that nobody takes held a server for as long as a peer may be silent.
+#[tokio::test(start_paused = true)]
+async fn a_goodbye_that_nobody_takes_holds_nobody_longer_than_the_grace() {
+    let options = Options {
+        shutdown_grace: Duration::from_secs(3),
+        ..Options::default()
+    };
+    let stop_after = |seconds| tokio::time::sleep(Duration::from_secs(seconds));
+    let goodbye = || Output::Send(Bytes::from_static(&[b'x'; 1000]));
+    let told = Scripted::new(vec![], INPUT, |_, next| {
+        next.outputs.extend([goodbye(), Output::Closed]);
+    });
+    let leaving = Scripted::new(vec![goodbye(), Output::Closed], INPUT, |_, _| {});
+
+    let (_peer, stream) = duplex(64);
+    let (sasl, started) = (Box::new(NoSasl), Instant::now());
+    let session = Box::new(Slow(Duration::ZERO));
+    let (machine, end) = drive(
+        told,
+        stream,
+        session,
+        sasl,
+        stop_after(1),
+        options.clone(),
+        |_| {},
+    )
+    .await;
+    assert!(matches!(end, End::Closed), "{end}");
+    assert_eq!(machine.seen, ["shutdown"]);
+    assert_eq!(started.elapsed().as_secs(), 1 + 3, "told before its goodbye");
+
+    let (_peer, stream) = duplex(64);
+    let (sasl, started) = (Box::new(NoSasl), Instant::now());
+    let session = Box::new(Slow(Duration::ZERO));
+    let (_, end) = drive(leaving, stream, session, sasl, stop_after(10), options, |_| {}).await;
+    assert!(matches!(end, End::Closed), "{end}");
+    assert_eq!(started.elapsed().as_secs(), 10 + 3, "told behind its goodbye");
+}
