@@ -123,6 +123,7 @@ impl Wire {
             peer_timeout: SILENCE_MAX,
             trace: None,
             traffic: Arc::default(),
+            platform: Arc::new(net::platform::System),
         };
         let config = MasterConfig {
             compress: Compress::Required,
