@@ -75,45 +75,37 @@ pub fn build(
     Err("the copy does not build, however many mutants are dropped".to_owned())
 }
 
+/// Builds what runs, by one command: another choice of packages would mean other features, and all built again.
 fn finish(tree: &Tree, target: &Path, unviable: BTreeSet<u32>) -> Result<Built, String> {
-    let messages = cargo(tree, target, &["test", "--no-run", "-p", "engine", "-p", "store"])?;
-    let mut tests = Vec::new();
+    let wanted = ["test", "--no-run", "-p", "engine", "-p", "store", "-p", "sim"];
+    let messages = cargo(tree, target, &wanted)?;
+    let (mut tests, mut sim) = (Vec::new(), None);
     for message in &messages {
         let (Some(path), Some(manifest)) =
             (message["executable"].as_str(), message["manifest_path"].as_str())
         else {
             continue;
         };
-        let kind = message["target"]["kind"][0].as_str().unwrap_or_default();
-        if message["profile"]["test"] != true || kind == "example" {
-            continue;
-        }
         let folder = Path::new(manifest).parent().unwrap_or(Path::new("."));
         let package = folder.file_name().unwrap_or_default().to_string_lossy();
-        let name = match kind {
-            "test" => format!(
-                "{package}::{}",
-                message["target"]["name"].as_str().unwrap_or_default()
-            ),
-            _ => package.into_owned(),
-        };
-        tests.push(Binary {
-            name,
-            path: path.into(),
-            folder: folder.into(),
-        });
+        let kind = message["target"]["kind"][0].as_str().unwrap_or_default();
+        let name = message["target"]["name"].as_str().unwrap_or_default();
+        match (&*package, kind, message["profile"]["test"] == true) {
+            ("sim", "bin", false) => sim = Some(PathBuf::from(path)),
+            ("engine" | "store", "test" | "lib", true) => tests.push(Binary {
+                name: if kind == "lib" {
+                    package.into_owned()
+                } else {
+                    format!("{package}::{name}")
+                },
+                path: path.into(),
+                folder: folder.into(),
+            }),
+            _ => {}
+        }
     }
-    let messages = cargo(tree, target, &["build", "-p", "sim"])?;
-    let sim = messages
-        .iter()
-        .filter(|message| message["target"]["name"] == "sim")
-        .find_map(|message| message["executable"].as_str());
     match (sim, tests.is_empty()) {
-        (Some(sim), false) => Ok(Built {
-            tests,
-            sim: sim.into(),
-            unviable,
-        }),
+        (Some(sim), false) => Ok(Built { tests, sim, unviable }),
         _ => {
             let errors = messages
                 .iter()

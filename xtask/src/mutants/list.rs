@@ -92,13 +92,23 @@ fn read(value: &Value, seen: &mut BTreeMap<(String, String), usize>) -> Option<M
         file,
         what,
         genre: Genre::parse(&text("genre")?)?,
-        replacement: text("replacement")?,
+        replacement: plain(text("replacement")?),
         start: (number("/span/start/line")?, number("/span/start/column")?),
         end: (number("/span/end/line")?, number("/span/end/column")?),
         opaque: value["function"]["return_type"]
             .as_str()
             .is_some_and(|text| text.starts_with("-> impl")),
     })
+}
+
+/// cargo-mutants does not look behind a type's other name, and so builds the project's own names for `Result` in ways
+/// that never compile. One of them is read as what was meant.
+fn plain(replacement: String) -> String {
+    let aliased = ["Tried", "Stored", "Outcome"].into_iter();
+    let value = aliased
+        .filter_map(|alias| replacement.strip_prefix(alias)?.strip_prefix("::from("))
+        .next();
+    value.map_or(replacement.clone(), |value| format!("Ok({value}"))
 }
 
 /// FNV-1a over 64 bits, with the bits stirred once more: a number that is the same everywhere and always.

@@ -14,7 +14,7 @@ const PROFILES: [&str; 5] = ["pair", "split", "rolling", "mesh", "backup"];
 /// Seeds of one trial.
 const HANDFUL: u64 = 10;
 /// Seeds of each profile.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 /// Random cases of each property test, from a fixed seed.
 const CASES: &str = "32";
 
