@@ -48,6 +48,7 @@ const CONDITIONS: &[(&str, [bool; 3])] = &[
     ("one-of", [false, false, true]),
     ("closed", [true, false, false]),
     ("waits", [true, false, false]),
+    ("ends", [true, false, false]),
 ];
 
 /// Whether a name means something by itself and so can be no variable.

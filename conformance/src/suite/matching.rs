@@ -77,10 +77,10 @@ impl Matcher<'_, '_> {
                 }
                 Err(faults.join("; and "))
             }
-            (Line::Closed, Heard::Closed) | (Line::Waits, Heard::Waits) => Ok(()),
+            (Line::Closed | Line::Ends, Heard::Closed) | (Line::Waits, Heard::Waits) => Ok(()),
             (_, Heard::Closed) => Err("the connection was closed".to_owned()),
             (_, Heard::Waits) => Err("no answer came".to_owned()),
-            (Line::Closed, _) => Err("the connection was not closed".to_owned()),
+            (Line::Closed | Line::Ends, _) => Err("the connection was not closed".to_owned()),
             (Line::Waits | Line::Skip, _) => Err("something was said".to_owned()),
             (Line::Text(parts), Heard::Line(line)) => {
                 if self.text(parts, line)? {

@@ -9,6 +9,8 @@ pub enum Line {
     Closed,
     /// Nothing comes for a while.
     Waits,
+    /// Whatever comes, the other side closes the connection in the end.
+    Ends,
     /// Any number of data lines.
     Skip,
     /// The text of the line.
@@ -97,6 +99,17 @@ pub enum Presence {
     Forbidden,
 }
 
+impl Line {
+    /// Whether silence would fit.
+    pub fn may_wait(&self) -> bool {
+        match self {
+            Line::Waits => true,
+            Line::Either(lines) => lines.iter().any(Line::may_wait),
+            _ => false,
+        }
+    }
+}
+
 /// Compiles a line; with `raw`, values have no meaning and the text of the line counts.
 ///
 /// # Errors
@@ -116,7 +129,7 @@ pub fn line(template: &Template, raw: bool) -> Result<Line, String> {
 /// The placeholders of a compiled line.
 pub fn calls(line: &Line) -> Vec<&Call> {
     match line {
-        Line::Closed | Line::Waits | Line::Skip => Vec::new(),
+        Line::Closed | Line::Waits | Line::Ends | Line::Skip => Vec::new(),
         Line::Text(parts) => part_calls(parts),
         Line::Value { value, .. } => value_calls(value),
         Line::Either(lines) => lines.iter().flat_map(calls).collect(),
@@ -196,6 +209,7 @@ fn one_line(units: &[Unit], raw: bool) -> Result<Line, String> {
         match call.name.as_str() {
             "closed" => return Ok(Line::Closed),
             "waits" => return Ok(Line::Waits),
+            "ends" => return Ok(Line::Ends),
             _ => {}
         }
     }

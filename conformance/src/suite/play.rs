@@ -185,7 +185,11 @@ impl<'a> Play<'a> {
             }
             Action::Connect => {
                 self.wires.remove(connection);
-                self.connect(connection)?;
+                self.connect(connection, None)?;
+            }
+            Action::Socket => {
+                let path = self.scope.target().socket.as_deref();
+                self.connect(connection, Some(path.unwrap_or_default()))?;
             }
             Action::Login => {
                 self.open(connection, Start::Banner)?;
@@ -235,8 +239,9 @@ impl<'a> Play<'a> {
         }
     }
 
-    fn connect(&mut self, connection: &str) -> Done {
-        let address = &self.scope.target().address;
+    /// Connects to `address`, else to the server's own.
+    fn connect(&mut self, connection: &str, address: Option<&str>) -> Done {
+        let address = address.unwrap_or(&self.scope.target().address);
         let wire = Wire::connect(address).map_err(|error| format!("connecting to {address}: {error}"))?;
         self.wires.insert(connection.to_owned(), Some(wire));
         self.note(connection, "connected");
@@ -248,7 +253,7 @@ impl<'a> Play<'a> {
         if self.wires.contains_key(connection) {
             return Ok(());
         }
-        self.connect(connection)?;
+        self.connect(connection, None)?;
         if start == Start::Nothing {
             return Ok(());
         }
@@ -309,6 +314,23 @@ impl<'a> Play<'a> {
         Ok(heard)
     }
 
+    /// Reads whatever comes, until the server closes or nothing more comes.
+    fn hear_out(&mut self, connection: &str) -> Result<Heard, Stop> {
+        let patience = self.patience;
+        let Some(Some(wire)) = self.wires.get_mut(connection) else {
+            return Ok(Heard::Closed);
+        };
+        let (bytes, end) = wire.bytes(patience);
+        if !bytes.is_empty() {
+            self.record(connection, Side::Server, &bytes);
+        }
+        if end == Heard::Closed {
+            self.wires.insert(connection.to_owned(), None);
+            self.note(connection, "closed by the server");
+        }
+        Ok(end)
+    }
+
     fn expect(&mut self, step: &Step, line: &pattern::Line) -> Done {
         if *line == pattern::Line::Skip {
             self.skipping = true;
@@ -316,13 +338,17 @@ impl<'a> Play<'a> {
         }
         let skipping = std::mem::take(&mut self.skipping);
         self.open(&step.connection, self.scenario.start)?;
-        let patience = if *line == pattern::Line::Waits {
+        let patience = if line.may_wait() {
             SILENCE
         } else {
             self.patience
         };
         loop {
-            let heard = self.hear(&step.connection, patience)?;
+            let heard = if *line == pattern::Line::Ends {
+                self.hear_out(&step.connection)?
+            } else {
+                self.hear(&step.connection, patience)?
+            };
             match matching::line(line, &heard, &mut self.scope) {
                 Ok(names) => {
                     for (name, value) in names {

@@ -47,7 +47,7 @@ pub struct Deviation {
 impl Deviation {
     /// How long an answer is waited for.
     pub fn patience(&self, usual: Duration) -> Duration {
-        let waits = self.does.iter().any(|line| *line == pattern::Line::Waits);
+        let waits = self.does.iter().any(pattern::Line::may_wait);
         if waits { SILENCE } else { usual }
     }
 }

@@ -91,6 +91,8 @@ pub enum Action {
     Ask(Template),
     /// Opens the connection and reads nothing.
     Connect,
+    /// The same, on the server's Unix socket.
+    Socket,
     /// Logs in as the administrator.
     Login,
     /// Shakes hands for TLS.
@@ -422,6 +424,7 @@ fn command(word: &str, rest: &str) -> Result<(String, Action), String> {
     let action = match verb {
         "have" => Action::Have(template::parse(rest)?),
         "connect" => Action::Connect,
+        "socket" => Action::Socket,
         "login" => Action::Login,
         "tls" => Action::Tls,
         "deflate" => Action::Deflate,
