@@ -523,3 +523,16 @@ impl<D: Decoder> Future for StoreCall<D> {
         }
     }
 }
+
+#[cfg(test)]
+impl<D: Decoder + 'static> Port<D> {
+    /// A port whose machine is gone, for what only counts on it.
+    pub(crate) fn orphan(decoder: D) -> Self {
+        let mut kept = None;
+        drop(Machine::new(decoder, LiteralStyle::Client, |port| {
+            kept = Some(port);
+            std::future::ready(())
+        }));
+        kept.expect("the machine gave it away")
+    }
+}

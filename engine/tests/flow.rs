@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use engine::flow::{Decoder, Input, Machine, Now, Output, Port};
+use engine::flow::{Decoder, Input, Machine, Now, OUTPUT_BYTES_HIGH, Output, Port};
 use protocol::encode::LiteralStyle;
 
 /// Every byte is an event.
@@ -39,7 +39,7 @@ fn at_a_byte<T: Send + 'static>(
         }
     });
     machine.handle(Now(1), Input::Bytes(Bytes::from_static(given)));
-    assert!(matches!(machine.poll(), Output::Closed));
+    while !matches!(machine.poll(), Output::Closed) {}
     let mut result = result.lock().expect("no panic");
     result.take().expect("the machine came to its work")
 }
@@ -58,4 +58,16 @@ fn what_moved_is_counted_once_each_time() {
 #[test]
 fn bytes_that_wait_to_be_decoded_are_heard() {
     assert_eq!(at_a_byte(b"four", Port::heard_bytes), 4);
+}
+
+#[test]
+fn there_is_room_until_much_waits_to_be_sent() {
+    let polls = at_a_byte(b"x", |port| {
+        let little = port.poll_room().is_ready();
+        port.send_bytes(Bytes::from(vec![0; OUTPUT_BYTES_HIGH - 1]));
+        let nearly = port.poll_room().is_ready();
+        port.encode(|encoder| encoder.raw(b"x"));
+        (little, nearly, port.poll_room().is_ready())
+    });
+    assert_eq!(polls, (true, true, false));
 }

@@ -95,3 +95,40 @@ impl Drop for Listing {
         self.ahead.port.moved();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::limits::Limits;
+
+    fn ahead() -> Ahead {
+        Ahead::new(Port::orphan(ReplyDecoder::new(Limits::default())))
+    }
+
+    #[test]
+    fn what_is_expected_and_held_stays_bounded() {
+        let ahead = ahead();
+        let mut open: Vec<Listing> = Vec::new();
+        while ahead.may_ask() {
+            open.push(ahead.ask());
+        }
+        assert_eq!(open.len(), LINES_MAX / LINES_EXPECTED);
+    }
+
+    #[test]
+    fn a_listing_counts_until_it_is_dropped() {
+        let ahead = ahead();
+        let mut large = ahead.ask();
+        large.answered(LINES_MAX);
+        // Only the first answer counts.
+        large.answered(1);
+        assert!(!ahead.may_ask());
+        drop(large);
+        let (unanswered, mut small) = (ahead.ask(), ahead.ask());
+        small.answered(7);
+        drop((unanswered, small));
+        let shared = ahead.lock();
+        assert_eq!((shared.open, shared.held), (0, 0));
+        assert_eq!(shared.expected, LINES_MAX / 8 * 7);
+    }
+}

@@ -50,3 +50,37 @@ impl Blame {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(error: StoreError) -> FailureKind {
+        let blame = Blame::default();
+        blame.note_store(&error);
+        blame.kind()
+    }
+
+    #[test]
+    fn what_the_store_says_decides_the_kind() {
+        assert_eq!(
+            kind(StoreError::Locked { what: "jane".into() }),
+            FailureKind::Locked
+        );
+        assert_eq!(
+            kind(StoreError::NotFound { what: "jane".into() }),
+            FailureKind::Refused
+        );
+        assert_eq!(kind(StoreError::Misuse { what: "a test" }), FailureKind::Local);
+    }
+
+    #[test]
+    fn a_lock_counts_more_than_trouble_here() {
+        let blame = Blame::default();
+        blame.note_store(&StoreError::Misuse { what: "a test" });
+        blame.note_refusal(&Code::MailboxNonexistent);
+        assert_eq!(blame.kind(), FailureKind::Local);
+        blame.note_refusal(&Code::MailboxLocked);
+        assert_eq!(blame.kind(), FailureKind::Locked);
+    }
+}

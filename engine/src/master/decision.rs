@@ -180,5 +180,8 @@ mod tests {
             "user.jane UID 5: only the replica has it under this UID; it comes here as UID 9 [CS-MASTER-46]"
         );
         assert_eq!(decision.what.word(), "copy_back");
+        assert_eq!(decision.what.new_uid(), Some(9));
+        assert_eq!(Deed::Renumber { new_uid: 8 }.new_uid(), Some(8));
+        assert_eq!(Deed::Adopt.new_uid(), None);
     }
 }

@@ -94,3 +94,53 @@ impl Drop for Alone {
         self.heavy.port.moved();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::{Context, Waker};
+
+    use protocol::limits::Limits;
+
+    #[test]
+    fn bytes_are_told_while_they_wait_and_go() {
+        let progress = SharedProgress::default();
+        let heavy = Heavy::new(
+            Port::orphan(ReplyDecoder::new(Limits::default())),
+            progress.clone(),
+        );
+        let bytes = || progress.lock().expect("no panic").heavy_bytes;
+        heavy.set_under_way(2);
+        let mut context = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(heavy.alone(10));
+        assert!(first.as_mut().poll(&mut context).is_pending());
+        assert!(heavy.is_wanted());
+        assert_eq!(bytes(), 10);
+        // The other one under way waits for the same.
+        let mut second = Box::pin(heavy.alone(20));
+        let turn = second.as_mut().poll(&mut context);
+        assert!(turn.is_ready());
+        assert_eq!(bytes(), 30);
+        drop(turn);
+        assert_eq!(bytes(), 10);
+        assert!(first.as_mut().poll(&mut context).is_pending());
+    }
+
+    #[test]
+    fn a_turn_that_ends_leaves_nothing_behind() {
+        let progress = SharedProgress::default();
+        let heavy = Heavy::new(
+            Port::orphan(ReplyDecoder::new(Limits::default())),
+            progress.clone(),
+        );
+        heavy.set_under_way(1);
+        let mut context = Context::from_waker(Waker::noop());
+        let Poll::Ready(alone) = Box::pin(heavy.alone(10)).as_mut().poll(&mut context) else {
+            panic!("nobody else is under way")
+        };
+        assert!(heavy.is_wanted());
+        drop(alone);
+        assert!(!heavy.is_wanted());
+        assert_eq!(progress.lock().expect("no panic").heavy_bytes, 0);
+    }
+}

@@ -163,6 +163,15 @@ mod tests {
     }
 
     #[test]
+    fn bytes_are_added_up_to_the_limit_itself() {
+        let small = steps((0, 0), (1..=3).map(|n| record(n, u64::from(n), 10_000)), (3, 3));
+        assert_eq!(small, [(3, 3, 3)]);
+        let half = STEP_BYTES_MAX / 2;
+        let even = steps((0, 0), (1..=4).map(|n| record(n, u64::from(n), half)), (4, 4));
+        assert_eq!(even, [(2, 2, 2), (2, 4, 4)]);
+    }
+
+    #[test]
     fn the_limit_is_the_configured_one_and_0_is_none() {
         let records = || (1..=10).map(|n| record(n, u64::from(n), 10));
         let count = |messages_max| {
