@@ -25,6 +25,7 @@ pub mod imap;
 pub mod kill;
 pub mod link;
 pub mod lmtp;
+pub mod matrix;
 pub mod place;
 pub mod population;
 pub mod ports;

@@ -2,9 +2,10 @@
 #![forbid(unsafe_code)]
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use conformance::cyrus::Version;
 use conformance::cyrus::command::{self, Wish};
+use conformance::cyrus::{self, Version};
 use conformance::kill::{self, Client, Server};
+use conformance::matrix::{self, Subject};
 use conformance::rolling::{self, Fault, Shape};
 use conformance::suite;
 use conformance::{Error, Result, rng, walk};
@@ -32,6 +33,8 @@ enum Command {
     /// Prints a table by subject, and for everything that is not as the spec asks, nor as the profile says, the rule and the
     /// bytes that show it.
     Server(Box<suite::command::Arguments>),
+    /// Plays the scenarios of the suite against a csync client, by a replica that does what they say, and judges it by the spec.
+    Client(Box<suite::client::command::Arguments>),
     /// Replicates into sync_server and kills it at random moments, restarting it each time.
     ///
     /// Nothing answered OK may be missing, and at the end the replica must equal the master.
@@ -52,6 +55,29 @@ enum Command {
     /// A version that this system does not have gets a root file system of its own from Debian's packages, made once by
     /// debootstrap below MAILTWIN_ROOTS (/var/tmp/mailtwin-roots); MAILTWIN_DEBIAN_MIRROR names another mirror. Needs root.
     Cyrus(CyrusArguments),
+    /// Replicates between every ordered pair of Cyrus 3.2, 3.6, 3.10, 3.12 and mailtwin: at first, later, rolling, after both sides
+    /// changed, and back; and says what is equal, what is not, and why not.
+    ///
+    /// Fails when something is not equal for no known reason, or is equal against expectation. Makes the servers' roots when
+    /// they are missing, as `conformance cyrus` does.
+    Matrix(Matrix),
+}
+
+#[derive(Debug, Args)]
+struct Matrix {
+    /// Who sends; several with commas.
+    #[arg(long, value_name = "SERVER", value_delimiter = ',', default_value = "3.2,3.6,3.10,3.12,mailtwin", value_parser = subject)]
+    masters: Vec<Subject>,
+    /// Who takes; several with commas.
+    #[arg(long, value_name = "SERVER", value_delimiter = ',', default_value = "3.2,3.6,3.10,3.12,mailtwin", value_parser = subject)]
+    replicas: Vec<Subject>,
+    /// Prints JSON instead of the table.
+    #[arg(long)]
+    json: bool,
+}
+
+fn subject(text: &str) -> std::result::Result<Subject, String> {
+    Subject::named(text).ok_or_else(|| "write 3.2, 3.6, 3.10, 3.12 or mailtwin".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -252,12 +278,14 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Server(options) => suite::command::server(&options),
+        Command::Client(options) => suite::client::command::client(&options),
         Command::Kill(options) => run_kill(&options),
         Command::Walk(options) => run_walk(&options),
         Command::Rolling(options) if options.poison => run_poison(&options),
         Command::Rolling(options) => run_rolling(&options),
         Command::Crash(options) => run_crash(&options),
         Command::Cyrus(options) => run_cyrus(&options),
+        Command::Matrix(options) => run_matrix(&options),
     };
     match done {
         Ok(text) if text.is_empty() => ExitCode::SUCCESS,
@@ -392,4 +420,24 @@ fn run_cyrus(options: &CyrusArguments) -> Result<String> {
     };
     command::run(&versions, wish, &options.lines)?;
     Ok(String::new())
+}
+
+fn run_matrix(options: &Matrix) -> Result<String> {
+    let say = |text: &str| eprintln!("{text} ...");
+    for subject in options.masters.iter().chain(&options.replicas) {
+        if let Subject::Cyrus(version) = subject {
+            cyrus::install(*version, &say)?;
+        }
+    }
+    let cells = matrix::run(&options.masters, &options.replicas, &say)?;
+    let text = if options.json {
+        matrix::json(&cells).to_string()
+    } else {
+        matrix::table(&cells)
+    };
+    if cells.iter().all(matrix::Cell::expected) {
+        return Ok(text);
+    }
+    println!("{text}");
+    Err(Error::Process("not everything is as expected".into()))
 }

@@ -5,6 +5,7 @@
 //! [`target`]. A [`profile`] says what a known implementation does instead; [`report`] is the result.
 
 mod check;
+pub mod client;
 pub mod command;
 mod made;
 pub mod matching;

@@ -338,11 +338,7 @@ impl<'a> Play<'a> {
         }
         let skipping = std::mem::take(&mut self.skipping);
         self.open(&step.connection, self.scenario.start)?;
-        let patience = if line.may_wait() {
-            SILENCE
-        } else {
-            self.patience
-        };
+        let patience = if line.may_wait() { SILENCE } else { self.patience };
         loop {
             let heard = if *line == pattern::Line::Ends {
                 self.hear_out(&step.connection)?

@@ -1,7 +1,7 @@
 //! Plays many scenarios and judges each.
 
 use super::play::{self, Outcome, Played};
-use super::profile::{self, Profile};
+use super::profile::{self, Deviation, Profile};
 use super::report::{Difference, Judged, Report, Verdict};
 use super::rules::Rules;
 use super::scenario::{Judges, Scenario};
@@ -173,7 +173,7 @@ fn round(scenarios: &[&Scenario], bench: &Bench<'_>, options: &Options) -> Vec<J
 }
 
 /// Letters and digits that no other run has used.
-fn run_id() -> String {
+pub(super) fn run_id() -> String {
     static ROUNDS: AtomicUsize = AtomicUsize::new(0);
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let millis = since.as_millis() as u64;
@@ -189,7 +189,7 @@ fn run_id() -> String {
 }
 
 fn judge(scenario: &Scenario, bench: &Bench<'_>, stem: &str, keep: bool) -> Judged {
-    let mut judged = unjudged(scenario, bench);
+    let mut judged = unjudged(scenario, bench.rules, bench.folder);
     let skip = bench
         .profile
         .and_then(|profile| profile.skip(scenario))
@@ -200,15 +200,17 @@ fn judge(scenario: &Scenario, bench: &Bench<'_>, stem: &str, keep: bool) -> Judg
         return judged;
     }
     let known = bench.profile.and_then(|profile| profile.deviation(scenario));
-    let Played {
-        outcome,
-        is_known,
-        transcript,
-        took,
-    } = play::play(scenario, bench.target, stem, known, keep);
-    judged.transcript = transcript;
-    judged.took = took;
-    match (outcome, known) {
+    let played = play::play(scenario, bench.target, stem, known, keep);
+    settle(&mut judged, played, known);
+    judged
+}
+
+/// Gives a scenario that was played its verdict.
+pub(super) fn settle(judged: &mut Judged, played: Played, known: Option<&Deviation>) {
+    let is_known = played.is_known;
+    judged.transcript = played.transcript;
+    judged.took = played.took;
+    match (played.outcome, known) {
         (Outcome::Broken(reason), _) => {
             judged.verdict = Verdict::Error;
             judged.reason = reason;
@@ -243,15 +245,15 @@ fn judge(scenario: &Scenario, bench: &Bench<'_>, stem: &str, keep: bool) -> Judg
             }
         }
     }
-    judged
 }
 
-fn unjudged(scenario: &Scenario, bench: &Bench<'_>) -> Judged {
+/// A scenario without a verdict.
+pub(super) fn unjudged(scenario: &Scenario, rules: &Rules, folder: &Path) -> Judged {
     let rule = |id: &String| {
-        let text = bench.rules.get(id).cloned().unwrap_or_default();
+        let text = rules.get(id).cloned().unwrap_or_default();
         (id.clone(), text)
     };
-    let file = scenario.path.strip_prefix(bench.folder).unwrap_or(&scenario.path);
+    let file = scenario.path.strip_prefix(folder).unwrap_or(&scenario.path);
     Judged {
         name: scenario.name.clone(),
         subject: scenario.subject.clone(),

@@ -2,14 +2,14 @@
 //! administrator, a Unix socket.
 
 use super::target::Target;
-use crate::cyrus::{ADMIN, Cyrus, PASSWORD, Setup, Version};
+use crate::cyrus::{ADMIN, Cyrus, PASSWORD, Root, Setup, Version};
 use crate::process;
 use crate::programs::Twin;
 use crate::{Error, Result};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// The account that is no administrator.
@@ -46,6 +46,14 @@ impl Kind {
             None => (name == "mailtwin").then_some(Kind::Mailtwin),
         }
     }
+
+    /// The same the other way round.
+    pub fn name(self) -> String {
+        match self {
+            Kind::Mailtwin => "mailtwin".to_owned(),
+            Kind::Cyrus(version) => format!("cyrus-{version}"),
+        }
+    }
 }
 
 impl Server {
@@ -54,8 +62,18 @@ impl Server {
     /// # Errors
     /// [`Error::Skipped`] when this machine cannot run it.
     pub fn start(kind: Kind) -> Result<Server> {
-        let keys = keys()?;
-        let [cert, key] = files(keys.path());
+        let root = match kind {
+            Kind::Cyrus(version) => Some(Root::of(version)).filter(|root| !root.is_own()),
+            Kind::Mailtwin => None,
+        };
+        let place = root
+            .as_ref()
+            .map_or_else(std::env::temp_dir, |root| root.path().join("tmp"));
+        let keys = keys(&place)?;
+        let seen = root
+            .as_ref()
+            .and_then(|root| keys.path().strip_prefix(root.path()).ok());
+        let [cert, key] = files(&seen.map_or(keys.path().to_owned(), |below| Path::new("/").join(below)));
         let lines = [
             ("tls_server_cert".to_owned(), cert.display().to_string()),
             ("tls_server_key".to_owned(), key.display().to_string()),
@@ -88,6 +106,17 @@ impl Server {
                     process::signal("KILL", id);
                 }
             }
+        }
+    }
+
+    /// The `sync_client` of the same software as a command, with this server's store as the master.
+    ///
+    /// # Errors
+    /// When our program is not there.
+    pub fn client(&self, target: &str, arguments: &[&str]) -> Result<Command> {
+        match &self.running {
+            Running::Mailtwin(twin) => twin.sync_client_command(target, arguments),
+            Running::Cyrus(cyrus) => Ok(cyrus.sync_client_command(target, arguments)),
         }
     }
 
@@ -143,6 +172,9 @@ fn cyrus(version: Version, lines: &[(String, String)]) -> Result<(Running, Targe
     setup.in_memory = true;
     setup.unix_hierarchy_sep = false;
     setup.extra = lines.to_vec();
+    if version >= Version::V3_10 {
+        setup.extra.push(("allowstarttls".to_owned(), "yes".to_owned()));
+    }
     let cyrus = Cyrus::start(setup)?;
     let mut target = Target::new(&cyrus.csync_address(), ADMIN, PASSWORD);
     target.socket = Some(cyrus.csync_socket().display().to_string());
@@ -150,10 +182,10 @@ fn cyrus(version: Version, lines: &[(String, String)]) -> Result<(Running, Targe
 }
 
 /// A certificate and its key, which Cyrus's own user can read.
-fn keys() -> Result<TempDir> {
+fn keys(place: &Path) -> Result<TempDir> {
     let folder = tempfile::Builder::new()
         .prefix("mailtwin-keys-")
-        .tempdir()
+        .tempdir_in(place)
         .map_err(Error::io("creating a folder for keys"))?;
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
         .map_err(|error| Error::Process(format!("making a certificate: {error}")))?;

@@ -1,0 +1,1 @@
+about: our sync_client
