@@ -228,6 +228,7 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
         alarm: Box::pin(tokio::time::sleep(timeout)),
         timeout,
         grace_ends: None,
+        shutdown_due: false,
         handshake: None,
         login_ends: options.login_within.map(|within| Instant::now() + within),
         displaced: options
@@ -370,6 +371,8 @@ struct Connection<M, S, O> {
     alarm: Pin<Box<Sleep>>,
     timeout: Duration,
     grace_ends: Option<Instant>,
+    /// The machine is to be told to stop as soon as it has nothing more to say.
+    shutdown_due: bool,
     handshake: Option<Handshake>,
     login_ends: Option<Instant>,
     displaced: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -416,6 +419,10 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 Drained::Waits(waiting) => {
                     (self.observe)(&self.machine);
                     self.count(waiting);
+                    if std::mem::take(&mut self.shutdown_due) {
+                        self.machine.handle(self.options.platform.now(), Input::Shutdown);
+                        continue;
+                    }
                     match self.feed(waiting) {
                         Ok(true) => continue,
                         Ok(false) => {}
@@ -465,7 +472,8 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 }
                 Event::Stop => {
                     self.grace_ends = Some(Instant::now() + self.options.shutdown_grace);
-                    Input::Shutdown
+                    self.shutdown_due = true;
+                    continue;
                 }
             };
             self.machine.handle(self.options.platform.now(), input);
@@ -559,6 +567,13 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
             {
                 return Poll::Ready(Event::End(End::Displaced));
             }
+            // The grace runs from now on, also for a machine whose peer does not take what it says.
+            if let Some(stop) = &mut self.stop
+                && stop.as_mut().poll(cx).is_ready()
+            {
+                self.stop = None;
+                return Poll::Ready(Event::Stop);
+            }
             if let Poll::Ready(event) = self.poll_secure(cx) {
                 return Poll::Ready(event);
             }
@@ -579,12 +594,6 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
                 {
                     self.sasl = Sasl::Idle(layer);
                     return Poll::Ready(Event::Sasl(reply));
-                }
-                if let Some(stop) = &mut self.stop
-                    && stop.as_mut().poll(cx).is_ready()
-                {
-                    self.stop = None;
-                    return Poll::Ready(Event::Stop);
                 }
                 if self.machine.poll_owner(cx).is_ready() {
                     return Poll::Ready(Event::Moved);

@@ -616,3 +616,23 @@ async fn a_goodbye_that_nobody_takes_holds_nobody_longer_than_the_grace() {
     assert!(matches!(end, End::Closed), "{end}");
     assert_eq!(started.elapsed().as_secs(), 10 + 3, "told behind its goodbye");
 }
+
+/// Found by the second ring of the simulator: a machine with something to say was not told to stop, nor was its time counted.
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_holds_nobody_longer_than_the_grace() {
+    let options = Options {
+        shutdown_grace: Duration::from_secs(3),
+        ..Options::default()
+    };
+    // More than waits for a socket: the machine is asked for no more.
+    let much = || Output::Send(Bytes::from(vec![b'x'; super::wire::OUT_BYTES_HIGH]));
+    let machine = Scripted::new(vec![much(), much()], INPUT, |_, next| next.close());
+    let (_peer, stream) = duplex(64);
+    let (sasl, started) = (Box::new(NoSasl), Instant::now());
+    let session = Box::new(Slow(Duration::ZERO));
+    let stop = tokio::time::sleep(Duration::from_secs(10));
+    let (machine, end) = drive(machine, stream, session, sasl, stop, options, |_| {}).await;
+    assert!(matches!(end, End::Stopped), "{end}");
+    assert!(machine.seen.is_empty(), "{:?}", machine.seen);
+    assert_eq!(started.elapsed().as_secs(), 10 + 3);
+}
