@@ -33,6 +33,8 @@ enum Command {
     /// Prints a table by subject, and for everything that is not as the spec asks, nor as the profile says, the rule and the
     /// bytes that show it.
     Server(Box<suite::command::Arguments>),
+    /// Judges every known subject as server and as client, and every pair of them with --matrix, in one report.
+    All(suite::all::Arguments),
     /// Plays the scenarios of the suite against a csync client, by a replica that does what they say, and judges it by the spec.
     Client(Box<suite::client::command::Arguments>),
     /// Replicates into sync_server and kills it at random moments, restarting it each time.
@@ -278,6 +280,7 @@ fn main() -> ExitCode {
     };
     let done = match arguments.command {
         Command::Server(options) => suite::command::server(&options),
+        Command::All(options) => suite::all::all(&options),
         Command::Client(options) => suite::client::command::client(&options),
         Command::Kill(options) => run_kill(&options),
         Command::Walk(options) => run_walk(&options),

@@ -80,7 +80,8 @@ pub struct Arguments {
     scenarios: Option<PathBuf>,
 }
 
-fn kind(name: &str) -> std::result::Result<Kind, String> {
+/// A subject by its name, for the command line.
+pub(super) fn kind(name: &str) -> std::result::Result<Kind, String> {
     Kind::named(name)
         .ok_or_else(|| "write mailtwin, cyrus-3.2, cyrus-3.6, cyrus-3.10 or cyrus-3.12".to_owned())
 }
@@ -98,7 +99,13 @@ pub fn server(arguments: &Arguments) -> Result<String> {
     if arguments.list {
         return Ok(listed(&scenarios));
     }
-    let mut started = match arguments.start {
+    let options = Options {
+        jobs: arguments.jobs.into(),
+        repeat: arguments.repeat,
+        only: arguments.only.clone(),
+        keep: arguments.keep,
+    };
+    let started = match arguments.start {
         Some(kind) => Some(Server::start(kind)?),
         None => None,
     };
@@ -110,30 +117,8 @@ pub fn server(arguments: &Arguments) -> Result<String> {
             target
         }
     };
-    let profile = chosen(arguments.profile.as_deref(), &target)?;
-    let rules = read_rules()?;
-    let renew = || {
-        if let Some(server) = &started {
-            server.renew();
-        }
-    };
-    let bench = Bench {
-        target: &target,
-        profile: profile.as_ref(),
-        rules: &rules,
-        folder: &folder,
-        renew: &renew,
-    };
-    let options = Options {
-        jobs: arguments.jobs.into(),
-        repeat: arguments.repeat,
-        only: arguments.only.clone(),
-        keep: arguments.keep,
-    };
-    let report = run::run(&scenarios, &bench, &options);
-    if let Some(server) = &mut started {
-        server.check()?;
-    }
+    let profile = arguments.profile.as_deref();
+    let report = report_on(&scenarios, &folder, target, started, profile, &options)?;
     written(arguments, &report)?;
     let text = table::text(&report, arguments.explain);
     if report.is_good() {
@@ -146,6 +131,53 @@ pub fn server(arguments: &Arguments) -> Result<String> {
         .map(|verdict| report.count(None, verdict))
         .sum();
     Err(Error::Process(format!("{bad} scenarios need to be looked at")))
+}
+
+/// Starts a server, judges it by all scenarios, and ends it.
+///
+/// # Errors
+/// When it cannot be started, or does not survive.
+pub fn judge(kind: Kind, repeat: u32) -> Result<Report> {
+    let folder = super::scenarios_folder();
+    let scenarios = load(&folder)?;
+    let server = Server::start(kind)?;
+    let options = Options {
+        jobs: 4,
+        repeat,
+        only: Vec::new(),
+        keep: false,
+    };
+    let target = server.target().clone();
+    report_on(&scenarios, &folder, target, Some(server), None, &options)
+}
+
+fn report_on(
+    scenarios: &[Scenario],
+    folder: &Path,
+    target: Target,
+    mut started: Option<Server>,
+    profile: Option<&str>,
+    options: &Options,
+) -> Result<Report> {
+    let profile = chosen(profile, &target)?;
+    let rules = read_rules()?;
+    let renew = || {
+        if let Some(server) = &started {
+            server.renew();
+        }
+    };
+    let bench = Bench {
+        target: &target,
+        profile: profile.as_ref(),
+        rules: &rules,
+        folder,
+        renew: &renew,
+    };
+    let report = run::run(scenarios, &bench, options);
+    if let Some(server) = &mut started {
+        server.check()?;
+    }
+    Ok(report)
 }
 
 /// All scenarios of a folder.

@@ -4,6 +4,7 @@
 //! [`pattern`] and [`matching`] compare answers, [`wire`] is a connection, [`play`] plays one scenario, [`run`] all of them against a
 //! [`target`]. A [`profile`] says what a known implementation does instead; [`report`] is the result.
 
+pub mod all;
 mod check;
 pub mod client;
 pub mod command;

@@ -21,7 +21,7 @@ use std::time::Instant;
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Whose client is judged: mailtwin, or cyrus-3.2, -3.6, -3.10, -3.12. A server with its store is started beside it.
-    #[arg(long, value_name = "CLIENT", value_parser = kind, required_unless_present_any = ["command", "list"])]
+    #[arg(long, value_name = "CLIENT", value_parser = super::super::command::kind, required_unless_present_any = ["command", "list"])]
     start: Option<Kind>,
     /// The client as a shell command, in which {address} and {arguments} stand for the replica's HOST:PORT and the
     /// arguments of a run, such as `-u alice`. It must log in to the replica as repladmin with the password secret.
@@ -70,11 +70,6 @@ impl Arguments {
             junit: None,
         }
     }
-}
-
-fn kind(name: &str) -> std::result::Result<Kind, String> {
-    Kind::named(name)
-        .ok_or_else(|| "write mailtwin, cyrus-3.2, cyrus-3.6, cyrus-3.10 or cyrus-3.12".to_owned())
 }
 
 /// All scripts.
@@ -133,10 +128,14 @@ pub fn client(arguments: &Arguments) -> Result<String> {
     Err(Error::Process(format!("{bad} scenarios need to be looked at")))
 }
 
-/// Judges the client of a known software.
+/// Judges the client of a known software by all scenarios.
 ///
 /// # Errors
 /// When it or the replica cannot be started.
+pub fn judge(kind: Kind) -> Result<Report> {
+    judged(kind, &Arguments::of(&kind.name()), &load()?)
+}
+
 fn judged(kind: Kind, arguments: &Arguments, scripts: &[Script]) -> Result<Report> {
     let server = Server::start(kind)?;
     let command = |address: &str, words: &[String]| {

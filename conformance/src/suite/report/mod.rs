@@ -1,5 +1,6 @@
 //! What a run of the suite found, as data, and its forms for people and for programs.
 
+pub mod html;
 pub mod json;
 pub mod junit;
 pub mod table;
