@@ -569,3 +569,81 @@ fn restore() {
     let lines: Vec<&str> = lines.iter().map(|line| line.as_ref()).collect();
     insta::assert_snapshot!(transcript(&mut driver, &lines));
 }
+
+/// A delete goes by a name alone: what has changed since this connection was told of it is not what was meant.
+/// [CS-APPLY-53] [CS-EXC-42]
+#[test]
+fn a_mailbox_that_has_changed_since_it_was_looked_at_is_not_deleted() {
+    let store = MemoryStore::new();
+    let (mut first, mut second) = (replica(&store), replica(&store));
+    transcript(
+        &mut first,
+        &[&inbox("user.jane", "id1"), &inbox("user.jane.a", "id2")],
+    );
+    transcript(&mut second, &["GET USER jane"]);
+    let arrives = [
+        upload(&["new"]),
+        mailbox("user.jane.a", "id2", 1, 2, &[record(1, 2, "()", "new")]),
+    ];
+    transcript(&mut first, &[&arrives[0], &arrives[1]]);
+    let refused = "NO IMAP_SYNC_CHANGED user.jane.a has changed since you looked at it";
+    let answered = transcript(&mut second, &["APPLY UNMAILBOX user.jane.a", "APPLY UNUSER jane"]);
+    assert_eq!(answered.matches(refused).count(), 2, "{answered}");
+    let looked = ["GET MAILBOXES (user.jane.a)", "APPLY UNMAILBOX user.jane.a"];
+    let answered = transcript(&mut second, &looked);
+    assert!(!answered.contains("NO "), "{answered}");
+}
+
+/// What a connection changes itself it knows. [CS-APPLY-53]
+#[test]
+fn ones_own_changes_are_no_reason_to_look_again() {
+    let store = MemoryStore::new();
+    let mut driver = replica(&store);
+    let lines = [
+        inbox("user.jane", "id1"),
+        "GET USER jane".to_owned(),
+        upload(&["new"]),
+        mailbox("user.jane", "id1", 1, 2, &[record(1, 2, "()", "new")]),
+        "APPLY UNMAILBOX user.jane".to_owned(),
+    ];
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let answered = transcript(&mut driver, &lines);
+    assert!(!answered.contains("NO "), "{answered}");
+}
+
+/// The UIDVALIDITY that a peer is told of a mailbox made anew under an identity that was deleted here.
+fn uidvalidity_after(again: &[String]) -> String {
+    let store = MemoryStore::new();
+    let mut driver = replica(&store);
+    let (one, two) = (record(1, 2, "()", "one"), record(2, 2, "()", "two"));
+    let lines = [
+        inbox("user.jane", "id1"),
+        upload(&["one", "two", "other"]),
+        mailbox("user.jane.a", "id2", 2, 2, &[one, two]),
+        "APPLY UNMAILBOX user.jane.a".to_owned(),
+    ];
+    let lines = lines.iter().chain(again);
+    let lines: Vec<&str> = lines
+        .map(String::as_str)
+        .chain(["GET MAILBOXES (user.jane.a)"])
+        .collect();
+    let answered = transcript(&mut driver, &lines);
+    let said = answered.rsplit_once("UIDVALIDITY ").expect("it is there").1;
+    said.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// [CS-MBOX-52]
+#[test]
+fn a_mailbox_that_comes_back_with_other_messages_has_another_uidvalidity() {
+    let make = |last_uid: u32, records: &[String]| {
+        let bodies = upload(&["one", "two", "other"]);
+        vec![bodies, mailbox("user.jane.a", "id2", last_uid, 5, records)]
+    };
+    let (one, two) = (record(1, 2, "()", "one"), record(2, 2, "()", "two"));
+    let same = uidvalidity_after(&make(2, &[one.clone(), two]));
+    let fewer = uidvalidity_after(&make(1, std::slice::from_ref(&one)));
+    let other = uidvalidity_after(&make(2, &[one, record(2, 5, "()", "other")]));
+    let number = |text: &str| text.parse::<u32>().expect("a number");
+    assert_eq!(number(&fewer), number(&same) + 1, "UID 2 will be given out again");
+    assert_eq!(number(&other), number(&same) + 1, "UID 2 is another message");
+}

@@ -206,7 +206,7 @@ impl Run {
             }
         }
         self.adopt_renamed(batch, unknown).await?;
-        self.delete_there(batch, dead).await
+        self.delete_dead(batch, dead).await
     }
 
     /// The replica's mailboxes that are not in the batch: some live here under another name.

@@ -1,6 +1,8 @@
 //! Mailboxes that were deleted here and are still on the replica: deleted there by identity and by what they held, or,
 //! when they hold mail that was never here, brought back. [CS-SPLIT-10] [CS-SPLIT-11] [CS-SPLIT-12]
 
+use std::collections::BTreeSet;
+
 use protocol::command::Apply;
 use protocol::response::Code;
 use protocol::{MailboxLine, Text};
@@ -15,6 +17,9 @@ use crate::crc::SyncCrc;
 use crate::model::{Mailbox, MailboxKey, Tombstone};
 use crate::name;
 use crate::ticket::{Reply, Request, StoreError};
+
+/// Looks at a mailbox that is to be deleted on the replica and changes there.
+const LOOKS_MAX: usize = 4;
 
 /// What becomes of a mailbox of the replica that was deleted here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +38,16 @@ pub(super) enum Fate {
 impl Run {
     /// Decides about the replica's mailboxes that were deleted here; answers the names of those to be deleted there.
     pub(super) async fn judge_buried(&mut self, batch: &mut Batch) -> Tried<Vec<(Text, Text)>> {
-        let ours: std::collections::BTreeSet<Text> = batch
+        self.judge_these(batch, None).await
+    }
+
+    /// The same of those with these identities.
+    async fn judge_these(
+        &mut self,
+        batch: &mut Batch,
+        only: Option<&BTreeSet<Text>>,
+    ) -> Tried<Vec<(Text, Text)>> {
+        let ours: BTreeSet<Text> = batch
             .locals
             .iter()
             .map(|mailbox| mailbox.uniqueid.clone())
@@ -42,6 +56,7 @@ impl Run {
             .remotes
             .iter()
             .filter(|(id, _)| !ours.contains(*id) && batch.tombstones.contains_key(*id))
+            .filter(|(id, _)| only.is_none_or(|only| only.contains(*id)))
             .filter_map(|(id, line)| Some((line.mboxname.clone()?, id.clone())))
             .collect();
         // Children go before their parents.
@@ -239,8 +254,35 @@ impl Run {
         self.settle_applied(asked, reasons).await
     }
 
-    /// Deletes these mailboxes on the replica.
-    pub(super) async fn delete_there(&mut self, batch: &mut Batch, dead: Vec<(Text, Text)>) -> Tried<()> {
+    /// Deletes these mailboxes on the replica. What changed there since it was looked at is looked at again: mail may have
+    /// come that was never here. [CS-SPLIT-44]
+    pub(super) async fn delete_dead(&mut self, batch: &mut Batch, mut dead: Vec<(Text, Text)>) -> Tried<()> {
+        for _ in 0..LOOKS_MAX {
+            let changed = self.delete_there(batch, dead).await?;
+            if changed.is_empty() {
+                return Ok(());
+            }
+            let names: Vec<Text> = changed.iter().map(|(name, _)| name.clone()).collect();
+            let ids: BTreeSet<Text> = changed.into_iter().map(|(_, id)| id).collect();
+            batch.remotes.retain(|id, _| !ids.contains(id));
+            let lines = self.get_mailboxes(&names).await?;
+            batch.learn(lines)?;
+            dead = self.judge_these(batch, Some(&ids)).await?;
+        }
+        for (name, _) in dead {
+            let reason = format!("{name} changes on the replica all the time; the next run goes on");
+            batch.fail(&name, reason);
+        }
+        Ok(())
+    }
+
+    /// Deletes these mailboxes on the replica; answers those that have changed since they were looked at.
+    pub(super) async fn delete_there(
+        &mut self,
+        batch: &mut Batch,
+        dead: Vec<(Text, Text)>,
+    ) -> Tried<Vec<(Text, Text)>> {
+        let mut changed = Vec::new();
         let mut asked = Vec::new();
         for (name, uniqueid) in dead {
             if self.config.dry_run {
@@ -253,6 +295,7 @@ impl Run {
         }
         for (sent, name, uniqueid) in asked {
             match self.wire.answer(sent).await?.result {
+                Err(refusal) if refusal.code == Code::SyncChanged => changed.push((name, uniqueid)),
                 Err(refusal) if refusal.code != Code::MailboxNonexistent => batch.fail(&name, refusal.text),
                 _ => {
                     self.notice(format!("deleted {name} on the replica"));
@@ -260,7 +303,7 @@ impl Run {
                 }
             }
         }
-        Ok(())
+        Ok(changed)
     }
 }
 

@@ -165,15 +165,16 @@ impl Run {
         self.sync_quotas(&Scope::Shared, &theirs, reasons).await
     }
 
-    /// Subscriptions, scripts and seen states of a user.
+    /// Subscriptions, scripts and seen states of a user; answers those of ours that were gone by.
     pub(super) async fn sync_meta(
         &mut self,
         user: &Text,
         scope: &Scope,
         theirs: RemoteMeta,
         reasons: &mut Vec<String>,
-    ) -> Tried<()> {
+    ) -> Tried<UserMeta> {
         let ours = self.local_meta(user).await?;
+        let told = ours.clone();
         let mut asked = Vec::new();
         self.sync_subscriptions(user, &ours, &theirs.subscriptions, &mut asked)
             .await?;
@@ -185,7 +186,8 @@ impl Run {
         self.settle_applied(seen, &mut refused).await?;
         refused.into_iter().for_each(|text| self.notice(text));
         let scripts = (theirs.scripts, theirs.has_sieve_box);
-        self.sync_scripts(user, scope, ours, scripts, reasons).await
+        self.sync_scripts(user, scope, ours, scripts, reasons).await?;
+        Ok(told)
     }
 
     async fn sync_subscriptions(

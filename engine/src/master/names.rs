@@ -17,6 +17,13 @@ use crate::ticket::{Change, Request, Select};
 /// Tries to find a free name.
 const TRIES_MAX: u32 = 1000;
 
+/// A name of the replica is not what it was a moment ago.
+fn changed_meanwhile(name: &Text) -> Trouble {
+    Trouble::Item(format!(
+        "{name} changed on the replica meanwhile; the next run goes on"
+    ))
+}
+
 impl Run {
     /// Makes sure that no other mailbox of the replica has the name of one of ours. Failures are noted in the batch.
     pub(super) async fn clear_names(&mut self, batch: &mut Batch) -> Tried<()> {
@@ -60,9 +67,14 @@ impl Run {
             return Ok(());
         }
         if !self.holds_mail(line).await? {
-            self.still_there(&there, &uniqueid).await?;
+            self.still_there(line).await?;
             self.decide_on(&there, &uniqueid, "CS-SPLIT-22", Deed::GiveWay);
-            return self.delete_there(batch, vec![(there, uniqueid)]).await;
+            let changed = self.delete_there(batch, vec![(there.clone(), uniqueid)]).await?;
+            return if changed.is_empty() {
+                Ok(())
+            } else {
+                Err(changed_meanwhile(&there))
+            };
         }
         if name::is_inbox(&there) {
             return self.join(batch, index, line, "CS-SPLIT-24").await;
@@ -76,15 +88,16 @@ impl Run {
         self.rename_aside(batch, &uniqueid, &to, "CS-SPLIT-23").await
     }
 
-    /// UNMAILBOX goes by name alone, so right before it the name must still be that of the mailbox that is meant.
-    async fn still_there(&mut self, name: &Text, uniqueid: &Text) -> Tried<()> {
-        let lines = self.get_mailboxes(std::slice::from_ref(name)).await?;
-        if lines.iter().any(|line| line.uniqueid.as_ref() == Some(uniqueid)) {
+    /// UNMAILBOX goes by name alone, so right before it the name must still be that of the mailbox that is meant, and no
+    /// mail have come to it.
+    async fn still_there(&mut self, line: &MailboxLine) -> Tried<()> {
+        let name = line.mboxname.clone().unwrap_or_default();
+        let lines = self.get_mailboxes(std::slice::from_ref(&name)).await?;
+        let is_same = |now: &MailboxLine| now.uniqueid == line.uniqueid && now.last_uid == line.last_uid;
+        if lines.iter().any(is_same) {
             return Ok(());
         }
-        Err(Trouble::Item(format!(
-            "{name} changed on the replica meanwhile; the next run goes on"
-        )))
+        Err(changed_meanwhile(&name))
     }
 
     /// Whether it is ours that makes way, because neither holds mail and the replica's has the lower unique id. Two masters
@@ -118,9 +131,7 @@ impl Run {
         if listing.line.uniqueid != line.uniqueid {
             let pair = self.side_by_side(listing, None);
             self.end_side_by_side(pair).await?;
-            return Err(Trouble::Item(format!(
-                "{name} changed on the replica meanwhile; the next run goes on"
-            )));
+            return Err(changed_meanwhile(name));
         }
         let mut pair = self.side_by_side(listing, None);
         let mut found = false;

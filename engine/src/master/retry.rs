@@ -124,7 +124,7 @@ impl Run {
         batch.learn(there)?;
         let dead = self.judge_buried(batch).await?;
         let mut failed = std::mem::take(&mut batch.failed);
-        self.delete_there(batch, dead).await?;
+        self.delete_dead(batch, dead).await?;
         self.clear_names(batch).await?;
         let fresh = std::mem::take(&mut batch.failed);
         let mine = fresh.get(&mailbox.name).cloned();

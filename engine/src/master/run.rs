@@ -13,6 +13,7 @@ use super::heavy::Heavy;
 use super::tasks::Board;
 use super::turn::{Turn, Turns};
 use super::upload::Uploads;
+use super::user::Told;
 use super::wire::{Refusal, Wire};
 use super::{Ending, Failure, MasterConfig, Progress, SharedProgress, update_progress};
 use crate::flow::Port;
@@ -73,6 +74,10 @@ pub(super) struct Run {
     pub(super) heavy: Heavy,
     /// What the item met.
     pub(super) blame: Blame,
+    /// What was told of the item's user beside mailboxes.
+    pub(super) told: Option<Told>,
+    /// Whether the item is a user who, as the log says, was deleted.
+    pub(super) departs: bool,
     /// The scope whose state is held for the item.
     pub(super) held_read: Mutex<Option<Scope>>,
     /// The item's turn to change the store, while it has a transaction open.
@@ -105,6 +110,8 @@ impl Run {
             speaking: None,
             heavy: self.heavy.clone(),
             blame,
+            told: None,
+            departs: false,
             held_read: Mutex::default(),
             transaction: Mutex::default(),
             transactions: self.transactions.clone(),
@@ -195,6 +202,8 @@ async fn conduct(
         speaking: None,
         heavy: Heavy::new(port.clone(), progress.clone()),
         blame,
+        told: None,
+        departs: false,
         held_read: Mutex::default(),
         transaction: Mutex::default(),
         transactions: Turns::new(port.clone(), 1),

@@ -181,8 +181,13 @@ impl Run {
 
     async fn do_work(&mut self, work: Work, asked: Option<AskedUser>) -> Tried<()> {
         match work {
+            Work::User(user) => {
+                let asked = asked.unwrap_or_else(|| self.ask_user(&user));
+                self.do_user(&user, asked).await
+            }
             // Of a user who was deleted here nothing is touched there that we do not know to be deleted. [CS-LOG-10]
-            Work::User(user) | Work::Unuser(user) => {
+            Work::Unuser(user) => {
+                self.departs = true;
                 let asked = asked.unwrap_or_else(|| self.ask_user(&user));
                 self.do_user(&user, asked).await
             }
@@ -215,7 +220,7 @@ impl Run {
     }
 
     /// One quota root, set or removed there as it is here. [CS-LOG-15]
-    async fn do_quota(&mut self, root: &Text) -> Tried<()> {
+    pub(super) async fn do_quota(&mut self, root: &Text) -> Tried<()> {
         let get = Command::Get(Get::Quota(Some(root.clone())));
         let sent = self.wire.send("GET QUOTA", root, &get);
         let scope = Scope::of(root);

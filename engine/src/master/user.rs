@@ -1,5 +1,7 @@
 //! One user: folders, then quotas, subscriptions, scripts and seen states. [CS-MASTER-1] [CS-MASTER-2]
 
+use std::collections::BTreeSet;
+
 use protocol::Text;
 use protocol::command::{Command, Get};
 use protocol::response::Code;
@@ -9,11 +11,22 @@ use super::folders::{Batch, mailbox_lines};
 use super::meta::RemoteMeta;
 use super::run::{Run, Tried, Trouble};
 use super::wire::{Answer, Sent};
+use crate::model::{QuotaLimits, UserMeta};
 use crate::name::{self, Scope};
 use crate::ticket::{Select, StoreError};
 
 /// Reasons named in one failure; the rest is counted.
 const REASONS_MAX: usize = 5;
+
+/// Times that what a user has beside mailboxes is told in one run, when it changes all the time.
+const TELLS_MAX: usize = 4;
+
+/// What was told of a user beside mailboxes.
+#[derive(PartialEq)]
+pub(super) struct Told {
+    meta: UserMeta,
+    quotas: Vec<QuotaLimits>,
+}
 
 /// A user who was asked for, and the place that the answer takes.
 pub(super) struct AskedUser {
@@ -52,7 +65,37 @@ impl Run {
         if !matches!(result, Err(Trouble::Halt(_))) {
             self.end_read().await?;
         }
-        result
+        let again = match (&result, self.told.take()) {
+            (Err(Trouble::Halt(_)), _) | (_, None) => Ok(()),
+            (_, Some(told)) => self.tell_again(user, told).await,
+        };
+        result.and(again)
+    }
+
+    /// What a user has beside mailboxes is told without a word of when it was so, and another master of this store may
+    /// have told something newer meanwhile: what has changed here since is told once more. [CS-MASTER-66]
+    async fn tell_again(&mut self, user: &Text, mut told: Told) -> Tried<()> {
+        let scope = Scope::User(user.clone());
+        for _ in 0..TELLS_MAX {
+            let now = Told {
+                meta: self.local_meta(user).await?,
+                quotas: self.local_quotas(&scope).await?,
+            };
+            if now == told {
+                return Ok(());
+            }
+            let differ = |quota: &&QuotaLimits| !told.quotas.contains(quota) || !now.quotas.contains(quota);
+            let both = told.quotas.iter().chain(&now.quotas);
+            let roots: BTreeSet<Text> = both.filter(differ).map(|quota| quota.root.clone()).collect();
+            for root in &roots {
+                self.do_quota(root).await?;
+            }
+            if now.meta != told.meta {
+                self.do_meta(user).await?;
+            }
+            told = now;
+        }
+        Ok(())
     }
 
     pub(super) fn absent(&self, user: &Text) {
@@ -84,9 +127,11 @@ impl Run {
         let has_sieve_box = remotes
             .iter()
             .any(|line| line.mboxname.as_ref().is_some_and(is_sieve_box));
-        let had_some = remotes
-            .iter()
-            .any(|line| line.mboxname.as_ref().is_some_and(|name| !name::is_deleted(name)));
+        // A log may have told of the mailboxes one by one, before it tells of the user.
+        let had_some = self.departs
+            || remotes
+                .iter()
+                .any(|line| line.mboxname.as_ref().is_some_and(|name| !name::is_deleted(name)));
         let mut batch = Batch::new(scope.clone(), locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
         let mut reasons: Vec<String> = batch.failed.values().cloned().collect();
@@ -95,8 +140,11 @@ impl Run {
                 has_sieve_box,
                 ..RemoteMeta::from(answer)
             };
-            self.sync_quotas(&scope, &theirs.quotas, &mut reasons).await?;
-            self.sync_meta(user, &scope, theirs, &mut reasons).await?;
+            let quotas = self.local_quotas(&scope).await?;
+            self.match_quotas(&scope, quotas.clone(), &theirs.quotas, &mut reasons)
+                .await?;
+            let meta = self.sync_meta(user, &scope, theirs, &mut reasons).await?;
+            self.told = (!self.config.dry_run).then_some(Told { meta, quotas });
         } else {
             self.remove_departed(user, &batch, had_some, &mut reasons).await?;
         }

@@ -8,6 +8,7 @@ mod batch;
 mod fail;
 mod get;
 mod line;
+mod looks;
 mod mbtype;
 mod restore;
 mod session;

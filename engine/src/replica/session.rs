@@ -9,6 +9,7 @@ use protocol::{MailboxLine, Record, Text};
 use super::answers::{Asked, Tally};
 use super::batch::Batch;
 use super::fail::{Fail, Stop, needs_authentication, unknown_keyword};
+use super::looks::Looks;
 use super::{ReplicaConfig, apply, auth, get, restore};
 use crate::flow::{Ended, Port, TlsStarted};
 use crate::ticket::Request;
@@ -39,6 +40,8 @@ pub(super) struct Conn {
     /// The peer asked that its values win whatever is here. Never outlives the connection.
     pub(super) force: bool,
     pub(super) batch: Batch,
+    /// What the peer was told of mailboxes.
+    pub(super) looks: Looks,
     /// A file was begun that cannot be completed: nothing may be sent behind it.
     pub(super) broken_off: bool,
     /// The command that runs.
@@ -67,6 +70,7 @@ pub(super) async fn run(port: Port<CommandDecoder>, config: ReplicaConfig, tally
         sieve_mailbox: false,
         force: false,
         batch: Batch::default(),
+        looks: Looks::default(),
         broken_off: false,
         asked: Asked::default(),
         tally,

@@ -1,11 +1,12 @@
 //! `APPLY UNMAILBOX` and `APPLY UNUSER`. [CS-APPLY-21] [CS-APPLY-23]
 
 use protocol::Text;
+use protocol::response::Code;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
 use crate::model::{Mailbox, Tombstone, UserMeta};
-use crate::name::Scope;
+use crate::name::{self, Scope};
 use crate::ticket::{Change, Select};
 
 /// Removes a mailbox at once, and remembers that it was removed; what is below it stays, and no place
@@ -20,12 +21,25 @@ pub(super) async fn mailbox(conn: &mut Conn, mboxname: Option<Text>) -> Result<(
         .mailbox(&name)
         .await?
         .ok_or_else(|| Fail::nonexistent(&name))?;
+    refuse_stale(conn, &mailbox)?;
     let tombstone = tombstone_of(&mailbox, conn.port.now().0);
     conn.write(vec![Change::RemoveMailbox {
         uniqueid: mailbox.uniqueid,
         tombstone: Some(tombstone),
     }])
     .await
+}
+
+/// A peer that was told of this mailbox on this connection, and of something else than there is now, has to look again.
+/// [CS-APPLY-53]
+fn refuse_stale(conn: &Conn, mailbox: &Mailbox) -> Result<(), Fail> {
+    if conn.looks.is_stale(mailbox) {
+        return Err(Fail::Refused(
+            Code::SyncChanged,
+            format!("{} has changed since you looked at it", mailbox.name),
+        ));
+    }
+    Ok(())
 }
 
 /// What is remembered of a mailbox that goes.
@@ -50,6 +64,11 @@ pub(super) async fn user(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fa
         return Ok(());
     }
     conn.enter(&scope).await?;
+    for mailbox in conn.mailboxes(Select::User(user.clone())).await? {
+        if !name::is_deleted(&mailbox.name) {
+            refuse_stale(conn, &mailbox)?;
+        }
+    }
     let deleted_at = conn.port.now().0;
     conn.write(vec![Change::RemoveUser { deleted_at }]).await
 }

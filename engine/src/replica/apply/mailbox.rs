@@ -9,6 +9,7 @@ use super::super::fail::{Fail, Stop};
 use super::super::get::sieve::mailbox_of;
 use super::super::session::{Conn, Item};
 use super::super::{line, mbtype};
+use super::buried::Buried;
 use super::delete::tombstone_of;
 use super::header::{self, Keywords};
 use super::writer::{RECORDS_AT_ONCE, Writer};
@@ -221,6 +222,7 @@ struct Update {
     latest_uid: u32,
     incoming: Vec<Record>,
     incoming_bytes: usize,
+    buried: Buried,
     writer: Writer,
 }
 
@@ -254,6 +256,11 @@ impl Update {
             None => (new, true),
         };
         header::check_values(&line, &stored, conn.force)?;
+        let buried = if is_new {
+            Buried::find(conn, &scope, &stored.uniqueid, line.last_uid.unwrap_or(0)).await?
+        } else {
+            Buried::default()
+        };
         let mut keywords = Keywords::new(stored.userflags.clone());
         line.userflags
             .iter()
@@ -265,6 +272,7 @@ impl Update {
             latest_uid: 0,
             incoming: Vec::new(),
             incoming_bytes: 0,
+            buried,
             writer: Writer::new(&stored, is_new, before),
             keywords,
             line,
@@ -334,6 +342,7 @@ impl Update {
     fn judge(&mut self, mut sent: Record, old: Option<Record>) -> Result<(), Fail> {
         let uid = sent.uid;
         let Some(old) = old else {
+            self.buried.compare(&sent);
             if uid > self.stored.last_uid {
                 self.put(sent);
             } else if !sent.is_expunged() {
@@ -383,10 +392,19 @@ impl Update {
             self.give_up().await;
             return Err(fail);
         }
-        let mut end = self.stored;
+        let mut end = self.stored.clone();
         header::overwrite(&mut end, &self.line);
+        if self.buried.is_reused {
+            // The peer takes the higher one over when it looks next. [CS-MASTER-23]
+            end.uidvalidity = end.uidvalidity.saturating_add(1);
+        }
         end.userflags = self.keywords.into_names();
         end.crc = self.crc;
+        if self.is_new {
+            conn.looks.told(&end);
+        } else {
+            conn.looks.follow(&self.stored, &end);
+        }
         self.writer.finish(conn, end).await
     }
 

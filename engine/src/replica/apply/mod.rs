@@ -1,6 +1,7 @@
 //! The APPLY commands. [CS-APPLY-1]
 
 mod annotation;
+mod buried;
 mod capabilities;
 mod delete;
 mod expunge;

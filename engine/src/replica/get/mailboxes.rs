@@ -35,8 +35,12 @@ pub(super) async fn by_uniqueid(conn: &mut Conn, ids: Option<Vec<Text>>) -> Resu
     Ok(())
 }
 
-async fn send(conn: &Conn, mailboxes: &[Mailbox]) {
-    for mailbox in mailboxes.iter().filter(|mailbox| conn.shows(mailbox)) {
+async fn send(conn: &mut Conn, mailboxes: &[Mailbox]) {
+    for mailbox in mailboxes {
+        if !conn.shows(mailbox) {
+            continue;
+        }
+        conn.looks.told(mailbox);
         conn.port.room().await;
         conn.port
             .encode(|encoder| encoder.data(&Data::Mailbox(Box::new(line::of_mailbox(mailbox, false)))));
@@ -75,6 +79,7 @@ async fn full_within(conn: &mut Conn, name: &Text) -> Result<(), Fail> {
         })
     };
     let mut records = records_of(ask(1).await?)?;
+    conn.looks.told(&mailbox);
     conn.port.encode(|encoder| {
         encoder.begin_data(&StreamingData::Mailbox(Box::new(line::of_mailbox(
             &mailbox, true,

@@ -28,7 +28,11 @@ pub(super) async fn user(conn: &mut Conn, user: Option<Text>) -> Result<(), Fail
         Err(StoreError::NotFound { .. }) => return Ok(()),
         summary => summary?,
     };
-    for mailbox in mailboxes.iter().filter(|mailbox| conn.shows(mailbox)) {
+    for mailbox in &mailboxes {
+        if !conn.shows(mailbox) {
+            continue;
+        }
+        conn.looks.told(mailbox);
         conn.port.room().await;
         conn.port
             .encode(|encoder| encoder.data(&Data::Mailbox(Box::new(line::of_mailbox(mailbox, false)))));
