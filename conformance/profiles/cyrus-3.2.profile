@@ -1,3 +1,91 @@
 about: cyrus-imapd 3.2.6, Debian 11
 extends: cyrus
 banner: Cyrus sync server 3.2
+
+conforms: dlist/literal-without-a-plus
+
+conforms: get/fetch-sieve-of-a-short-name
+
+scenario: login/initial-response-is-no-base64
+does: +<space>
+reason: an initial response that is no base64 counts for none
+rules: [CS-AUTH-3] [CS-VER-29]
+evidence: spec/observed.jsonl authentication
+
+scenario: dlist/atom-too-long
+does: OK success
+reason: atoms have no limit
+rules: [CS-LIT-9]
+evidence: spec/observed.jsonl limits
+
+scenario: dlist/quoted-string-too-long
+does: * Fatal error: quoted value too long
+reason: the answer does not begin with [TOOBIG]
+rules: [CS-LIT-9]
+evidence: spec/observed.jsonl limits
+
+scenario: dlist/literal-too-long
+does: <waits>
+reason: literals have no limit
+rules: [CS-LIT-9]
+evidence: spec/observed.jsonl limits
+
+scenario: dlist/written-as-a-literal-when-special dlist/written-as-a-literal-when-long
+does: * LSUB ("a*b")
+does: * LSUB (*)
+does: * ANNOTATION %(VALUE <repeat:1024 x> ...)
+reason: literals are sent as {n+}, which clients with the fix of CVE-2024-34055 do not read
+rules: [CS-LIT-3] [CS-VER-4]
+
+scenario: dlist/elements-that-are-no-text dlist/list-where-text-is-asked-for@1 dlist/list-where-text-is-asked-for@2 dlist/list-where-text-is-asked-for@3 dlist/list-where-text-is-asked-for@4
+does: <closed>
+reason: the process dies of it
+rules: [CS-EXC-3]
+evidence: spec/observed.jsonl bad-arguments
+
+scenario: dlist/nil-where-text-is-required@1 dlist/nil-where-text-is-required@2 dlist/nil-where-text-is-required@3
+does: <closed>
+reason: the process dies of it
+rules: [CS-EXC-3]
+evidence: spec/observed.jsonl bad-arguments
+
+scenario: get/annotation-of-no-mailbox
+does: OK success
+reason: the argument is a pattern that fits nothing
+rules: [CS-GET-12] [CS-GET-22] [CS-VER-6]
+evidence: spec/observed.jsonl annotation
+
+scenario: get/annotation-of-the-server
+does: NO IMAP_MAILBOX_NONEXISTENT *
+reason: a server has no annotations
+rules: [CS-VER-7]
+evidence: spec/observed.jsonl annotation
+
+scenario: get/mailboxes-of-an-intermediate
+does: OK success
+reason: intermediates are not listed
+rules: [CS-VER-5]
+evidence: spec/observed.jsonl mbox-intermediate
+
+scenario: get/user-lists-intermediates
+does: * MAILBOX %(MBOXNAME <box:m.kid> ...)
+reason: intermediates are not listed
+rules: [CS-VER-5]
+evidence: spec/observed.jsonl mbox-intermediate
+
+scenario: get/meta-scripts
+does: * SIEVE %(FILENAME a.bc ISACTIVE 1 ...)
+reason: the files of the sieve directory are listed, compiled ones with their own hash
+rules: [CS-GET-31] [CS-VER-18]
+evidence: spec/observed.jsonl sieve
+
+scenario: get/uniqueids-*
+does: <closed>
+reason: the process dies of a uniqueid that it does not know
+rules: [CS-EXC-3]
+evidence: spec/observed.jsonl get-missing
+
+scenario: get/user-without-mailboxes-has-nothing
+does: * SEEN %(UNIQUEID <id:a> ...)
+reason: what a user without a mailbox has is listed, too
+rules: [CS-GET-15] [CS-VER-25]

@@ -317,7 +317,10 @@ pub fn joined(text: &str) -> Vec<(usize, String)> {
         let is_continuation = line.starts_with([' ', '\t']) && !line.trim().is_empty();
         match lines.last_mut() {
             Some((_, last)) if is_continuation && !last.is_empty() => {
-                last.push(' ');
+                // Behind a line end a blank would be part of the next line.
+                if !last.ends_with("<crlf>") {
+                    last.push(' ');
+                }
                 last.push_str(line.trim());
             }
             _ => lines.push((index + 1, line.trim_end().to_owned())),
@@ -498,6 +501,8 @@ mod tests {
             ]
         );
         assert_eq!(scenario.steps[1].text, "C: GET USER <x> more");
+        let message = "message m: a<crlf>\n  b\n  c";
+        assert_eq!(joined(message), [(1, "message m: a<crlf>b c".to_owned())]);
     }
 
     #[test]
