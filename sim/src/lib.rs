@@ -9,13 +9,16 @@
 //! come to rest, equal.
 #![forbid(unsafe_code)]
 
+pub mod canary;
 pub mod exhaustive;
 pub mod judge;
 pub mod plan;
+pub mod planted;
 pub mod report;
 pub mod run;
 pub mod seeded;
 pub mod shrink;
+pub mod stopwatch;
 pub mod story;
 pub mod trace;
 pub mod world;

@@ -5,6 +5,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+/// Names of the rules that the world itself watches over: what must come about, or never happens to a program. Those of
+/// safety are the judge's.
+pub const LIVENESS: [&str; 6] = [
+    "a run ends",
+    "nobody waits for ever",
+    "logs are worked off",
+    "a calm run succeeds",
+    "a further run does nothing",
+    "nothing panics",
+];
+
 /// Counts of a run, or of many.
 #[derive(Clone, PartialEq, Eq, Default, Debug)]
 pub struct Report {

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::plan::{Plan, Profile, generate};
 use crate::report::{Finding, Report, Verdict};
@@ -51,8 +51,27 @@ pub struct Many {
     pub found: Vec<(u64, Finding)>,
 }
 
+/// Runs seeds from `first` on until one has a finding, or `more` says that it is enough, on so many threads.
+pub fn until_found(first: u64, profile: Profile, threads: usize, more: impl Fn(u64) -> bool + Sync) -> Many {
+    let is_found = AtomicBool::new(false);
+    let more = |nth| !is_found.load(Ordering::Relaxed) && more(nth);
+    each(first, profile, threads, more, || {
+        is_found.store(true, Ordering::Relaxed);
+    })
+}
+
 /// Runs seeds from `first` on while `more` says so for the number of seeds begun, on so many threads.
 pub fn many(first: u64, profile: Profile, threads: usize, more: impl Fn(u64) -> bool + Sync) -> Many {
+    each(first, profile, threads, more, || {})
+}
+
+fn each(
+    first: u64,
+    profile: Profile,
+    threads: usize,
+    more: impl Fn(u64) -> bool + Sync,
+    found: impl Fn() + Sync,
+) -> Many {
     let next = AtomicU64::new(0);
     let all = Mutex::new(Many::default());
     std::thread::scope(|scope| {
@@ -69,6 +88,7 @@ pub fn many(first: u64, profile: Profile, threads: usize, more: impl Fn(u64) -> 
                     own.seeds += 1;
                     if let Some(finding) = report.finding.take() {
                         own.found.push((seed, finding));
+                        found();
                     }
                     own.total.add(report);
                 }

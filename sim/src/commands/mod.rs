@@ -1,8 +1,10 @@
 //! The program's commands.
 
+mod canary;
 mod coverage;
 mod exhaustive;
 mod one;
+mod planted;
 mod run;
 
 use std::path::PathBuf;
@@ -29,6 +31,29 @@ struct Arguments {
 enum Command {
     /// Runs seeds, and prints the line that repeats what it finds.
     Run(RunArguments),
+    /// Shows the judge a violation of each of its rules: it has to find every one.
+    Canary {
+        /// One line of JSON in place of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Builds planted bugs into a copy of the sources, and runs seeds with each of them until it is found.
+    Planted {
+        /// Which; all by default.
+        names: Vec<String>,
+        /// Most seconds of seeds for each, apart from building.
+        #[arg(long, default_value_t = 60)]
+        seconds: u64,
+        /// One line of JSON in place of a table.
+        #[arg(long)]
+        json: bool,
+        /// Names them and does nothing.
+        #[arg(long)]
+        list: bool,
+        /// Where the plans that found them are saved.
+        #[arg(long, default_value = "target/sim-planted")]
+        save: PathBuf,
+    },
     /// Runs all small histories, each with a death at every storage ticket.
     Exhaustive {
         /// Operations of a history, at most.
@@ -75,17 +100,26 @@ enum Command {
 
 #[derive(Args)]
 struct RunArguments {
+    /// 1: the engine in an event loop of its own. 2: the whole shell on a simulated network; there is one mix of faults.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=2))]
+    ring: u8,
     /// How many seeds, from `--first` on.
     #[arg(long, default_value_t = 1_000)]
     seeds: u64,
     /// As many as go into so many minutes.
     #[arg(long, conflicts_with = "seeds")]
     minutes: Option<u64>,
+    /// As many as go into so many seconds.
+    #[arg(long, conflicts_with_all = ["seeds", "minutes"])]
+    seconds: Option<u64>,
+    /// Stops at the first finding.
+    #[arg(long)]
+    until_found: bool,
     /// The first.
     #[arg(long, default_value_t = 0)]
     first: u64,
     /// Just this one. A commit's hash is taken too.
-    #[arg(long, value_parser = parse_seed, conflicts_with_all = ["seeds", "first", "minutes"])]
+    #[arg(long, value_parser = parse_seed, conflicts_with_all = ["seeds", "first", "minutes", "seconds"])]
     seed: Option<u64>,
     /// The mix of topologies, workloads and faults.
     #[arg(long, value_enum, default_value_t = Profile::Mixed)]
@@ -119,6 +153,14 @@ fn threads(asked: Option<usize>) -> usize {
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Canary { json } => canary::run(json),
+        Command::Planted {
+            names,
+            seconds,
+            json,
+            list,
+            save,
+        } => planted::run(&names, seconds, json, list, &save),
         Command::Exhaustive {
             operations,
             threads,

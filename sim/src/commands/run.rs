@@ -1,35 +1,36 @@
 //! `run`: many seeds.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sim::plan::generate;
+use sim::planted::name;
 use sim::report::Clock;
-use sim::run::{Many, many};
+use sim::run::{Many, many, until_found};
+use sim::stopwatch::Stopwatch;
 
 use super::RunArguments;
 
 pub fn run(arguments: &RunArguments) -> Result<u8> {
     let threads = super::threads(arguments.threads);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "how long the simulator may run, not what happens in it"
-    )]
-    let began = Instant::now();
-    let until = arguments
+    let watch = Stopwatch::start();
+    let most = arguments
         .minutes
-        .map(|minutes| began + Duration::from_secs(60 * minutes));
+        .map(|minutes| 60 * minutes)
+        .or(arguments.seconds);
+    let most = most.map(Duration::from_secs);
     let (first, seeds) = arguments
         .seed
         .map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "how long the simulator may run, not what happens in it"
-    )]
-    let more = |nth: u64| until.map_or(nth < seeds, |until| Instant::now() < until);
-    let all = many(first, arguments.profile, threads, more);
+    let more = |nth: u64| most.map_or(nth < seeds, |most| watch.elapsed() < most);
+    let profile = arguments.profile;
+    let all = if arguments.until_found {
+        until_found(first, profile, threads, more)
+    } else {
+        many(first, profile, threads, more)
+    };
     save(arguments, &all)?;
-    let took = began.elapsed();
+    let took = watch.elapsed();
     if arguments.json {
         println!("{}", json(arguments, &all, took));
     } else {
@@ -115,12 +116,4 @@ fn json(arguments: &RunArguments, all: &Many, took: Duration) -> serde_json::Val
             "at_ms": finding.at_ms,
         })).collect::<Vec<_>>(),
     })
-}
-
-fn name(profile: sim::plan::Profile) -> String {
-    use clap::ValueEnum;
-    profile
-        .to_possible_value()
-        .map(|value| value.get_name().to_owned())
-        .unwrap_or_default()
 }

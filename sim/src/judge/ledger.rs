@@ -1,6 +1,6 @@
 //! What clients did, wherever they did it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Guid, Text};
 
@@ -16,6 +16,10 @@ pub struct Ledger {
     pub removed: BTreeSet<Mail>,
     /// Messages that went away with a store that was replaced by an older one, and were nowhere else.
     pub forgiven: BTreeSet<Mail>,
+    /// How many copies of each message clients added.
+    pub copies: BTreeMap<Mail, u32>,
+    /// Whether a server's clock jumped.
+    pub clock_jumped: bool,
 }
 
 /// What one client transaction does to the ledger when it is committed.
@@ -25,11 +29,16 @@ pub struct Note {
     pub added: Vec<Guid>,
     /// Messages of which a copy is removed.
     pub removed: Vec<Guid>,
+    /// Those of them that are expunged; the others go with their mailbox.
+    pub expunged: Vec<Guid>,
 }
 
 impl Ledger {
     /// A client's transaction is committed.
     pub fn take(&mut self, user: &Text, note: &Note) {
+        for guid in &note.added {
+            *self.copies.entry((user.clone(), *guid)).or_default() += 1;
+        }
         self.added
             .extend(note.added.iter().map(|guid| (user.clone(), *guid)));
         self.removed

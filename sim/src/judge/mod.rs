@@ -3,14 +3,18 @@
 //! Each rule is a [`Checker`] in a file of its own. The world calls them after every commit, restart, finished task and
 //! at the end.
 
+mod bytes;
 mod crc;
 mod durable;
 mod expunge;
+mod later;
 mod ledger;
 mod loss;
 mod modseq;
 mod promise;
+mod returned;
 mod settled;
+mod twice;
 mod uid;
 mod view;
 mod visible;
@@ -21,7 +25,7 @@ pub use view::{MailboxView, ScopeView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use protocol::Text;
+use protocol::{Guid, Text};
 
 /// A scope by its user's id; empty is that of nobody.
 pub type Owner = Text;
@@ -42,6 +46,21 @@ pub struct Commit<'a> {
     pub views: &'a Views,
     /// What clients did, this transaction included.
     pub ledger: &'a Ledger,
+    /// What a client did in it; nothing when replication did it.
+    pub client: Option<&'a Note>,
+    /// Messages that were not live before it and are now.
+    pub arrived: &'a [Arrived],
+    /// Whether no master is at work: what a client does now, no run that has begun can have missed.
+    pub is_quiet: bool,
+}
+
+/// A message that became visible.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Arrived {
+    /// What it is called.
+    pub guid: Guid,
+    /// What its bytes hash to; `None` when there are none.
+    pub actual: Option<Guid>,
 }
 
 /// A piece of replication that its master was told is done.
@@ -142,10 +161,14 @@ impl Default for Judge {
                 Box::new(expunge::ExpungedStays::default()),
                 Box::new(modseq::ModseqsRise),
                 Box::new(crc::CrcRecomputed),
+                Box::new(bytes::BytesHash),
+                Box::new(returned::NeverReturns::default()),
+                Box::new(later::LaterWins::default()),
                 Box::new(durable::Durable),
                 Box::new(visible::OnlyCommitted),
                 Box::new(promise::OkIsThere),
                 Box::new(settled::Settled),
+                Box::new(twice::NotTwice),
             ],
         }
     }

@@ -1,5 +1,6 @@
 //! What clients do to the mail of a server.
 
+use engine::flow::Now;
 use engine::local::{self, Incoming, LocalError, MailboxEdit, Moment, NewMailbox};
 use engine::model::Mailbox;
 use engine::name;
@@ -16,7 +17,7 @@ use crate::plan::{Deed, FOLDERS, KEYWORDS, USERS};
 use crate::trace::Kind;
 
 /// Internal name of a folder of a user.
-pub(super) fn folder_name(user: &Text, folder: usize) -> Text {
+pub(crate) fn folder_name(user: &Text, folder: usize) -> Text {
     let inbox = name::inbox_of(user);
     match FOLDERS[folder % FOLDERS.len()] {
         "" => inbox,
@@ -25,7 +26,7 @@ pub(super) fn folder_name(user: &Text, folder: usize) -> Text {
 }
 
 /// The id of a user.
-pub(super) fn user_of(user: usize) -> Text {
+pub(crate) fn user_of(user: usize) -> Text {
     Text::from(USERS[user % USERS.len()])
 }
 
@@ -90,24 +91,37 @@ impl World {
         deed: &Deed,
         user: &Text,
     ) -> Option<(Vec<Change>, Note)> {
-        let all = mailboxes(session, user).ok()?;
-        let request = Request::Tombstones {
-            scope: scope_of(user),
-        };
-        let Ok(Reply::Tombstones(tombstones)) = session.execute(request) else {
-            return None;
-        };
-        let mut doing = Doing {
-            moment: Moment::behind(self.clock(host), &all, &tombstones),
-            session,
-            all,
-            user: user.clone(),
-            note: Note::default(),
-            uniqueid: self.ids.next_u64(),
-        };
-        let changes = doing.changes(deed).unwrap_or_default();
-        Some((changes, doing.note))
+        let uniqueid = self.ids.next_u64();
+        changes_of(session, deed, user, self.clock(host), uniqueid)
     }
+}
+
+/// What a deed changes in the mail of a server, and what it is to the ledger; `None` when the store cannot be read.
+/// `uniqueid` is the identity of a mailbox that it may make.
+pub(crate) fn changes_of(
+    session: &mut MemorySession,
+    deed: &Deed,
+    user: &Text,
+    now: Now,
+    uniqueid: u64,
+) -> Option<(Vec<Change>, Note)> {
+    let all = mailboxes(session, user).ok()?;
+    let request = Request::Tombstones {
+        scope: scope_of(user),
+    };
+    let Ok(Reply::Tombstones(tombstones)) = session.execute(request) else {
+        return None;
+    };
+    let mut doing = Doing {
+        moment: Moment::behind(now, &all, &tombstones),
+        session,
+        all,
+        user: user.clone(),
+        note: Note::default(),
+        uniqueid,
+    };
+    let changes = doing.changes(deed).unwrap_or_default();
+    Some((changes, doing.note))
 }
 
 impl Doing<'_> {
@@ -153,6 +167,7 @@ impl Doing<'_> {
                 let removed = self.nth(*folder, *nth).map(|(_, record)| record.guid);
                 let changes = self.edit(*folder, *nth, |edit, record| edit.expunge(record))?;
                 self.note.removed.extend(removed);
+                self.note.expunged.extend(removed);
                 Ok(changes)
             }
         }
@@ -246,7 +261,7 @@ fn flags_of(bits: u16) -> Flags {
 
 impl Deed {
     /// Whose mail.
-    pub(super) fn user(&self) -> usize {
+    pub(crate) fn user(&self) -> usize {
         match self {
             Deed::Append { user, .. }
             | Deed::Flag { user, .. }

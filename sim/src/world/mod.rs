@@ -3,7 +3,7 @@
 //! No runtime, clock or thread takes part. What is due is kept by time and by the order in which it became due, all chance
 //! comes from the plan's seed, so a plan is a run.
 
-mod client;
+pub(crate) mod client;
 mod connection;
 mod host;
 mod machine;
@@ -18,11 +18,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use engine::flow::Now;
-use protocol::Text;
+use protocol::{Guid, Text};
 
 use self::connection::Connection;
 use self::host::Host;
-use crate::judge::{Broken, Commit, Judge, Kept, Ledger, Note, Owner, ScopeView, Views};
+use crate::judge::{Arrived, Broken, Commit, Judge, Kept, Ledger, Note, Owner, ScopeView, Views};
 use crate::plan::{Link, Moment, Noise, Plan, Step, What};
 use crate::report::{Finding, Report, Verdict};
 use crate::seeded::Seeded;
@@ -283,6 +283,7 @@ impl World {
                     format!("the clock jumps by {seconds} s")
                 });
                 self.hosts[host].clock_s += seconds;
+                self.ledger.clock_jumped = true;
             }
             What::Backup => self.backup(host),
             What::Restore => self.restore(host),
@@ -450,6 +451,9 @@ impl World {
             return;
         };
         let before = self.view_of(host, owner);
+        let Some(arrived) = self.arrived(host, owner, &before, &after) else {
+            return;
+        };
         let commit = Commit {
             host,
             owner,
@@ -457,10 +461,40 @@ impl World {
             after: &after,
             views: &self.views,
             ledger: &self.ledger,
+            client: note,
+            arrived: &arrived,
+            is_quiet: self.is_quiet(),
         };
         let judgement = self.judge.ask(|checker| checker.committed(&commit));
         self.judged(judgement);
         self.views.insert((host, owner.clone()), Arc::new(after));
+    }
+
+    /// Whether no master is at work. One that a lost process or connection left behind is not.
+    fn is_quiet(&self) -> bool {
+        let masters = self.connections.values();
+        let mut masters = masters.filter_map(|connection| connection.sides[connection::MASTER].as_ref());
+        masters.all(|side| side.is_idle())
+    }
+
+    /// Messages that a transaction made visible, with what their bytes are.
+    fn arrived(
+        &mut self,
+        host: usize,
+        owner: &Owner,
+        before: &ScopeView,
+        after: &ScopeView,
+    ) -> Option<Vec<Arrived>> {
+        let known: BTreeSet<Guid> = before.live().map(|(_, record)| record.guid).collect();
+        let guids: BTreeSet<Guid> = after.live().map(|(_, record)| record.guid).collect();
+        let mut session = self.hosts[host].store.session();
+        match read::hashes(&mut session, owner, guids.difference(&known).copied()) {
+            Ok(arrived) => Some(arrived),
+            Err(error) => {
+                self.found(Verdict::Harness, "a store can be read", format!("{error:#}"));
+                None
+            }
+        }
     }
 
     /// A reader looks at somebody's mail at a moment that chance chooses.

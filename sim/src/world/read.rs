@@ -4,9 +4,10 @@ use anyhow::{Result, bail};
 use engine::model::Mailbox;
 use engine::name::Scope;
 use engine::ticket::{Reply, Request, Select, Session, UidSelect};
-use protocol::Record;
+use protocol::{Guid, Record};
+use sha1::{Digest, Sha1};
 
-use crate::judge::{MailboxView, Owner, ScopeView};
+use crate::judge::{Arrived, MailboxView, Owner, ScopeView};
 
 /// The scope of an owner.
 pub fn scope_of(owner: &Owner) -> Scope {
@@ -87,6 +88,34 @@ pub fn view(session: &mut dyn Session, owner: &Owner) -> Result<ScopeView> {
         view.subscriptions = meta.subscriptions;
     }
     Ok(view)
+}
+
+/// What the bytes of these messages hash to.
+///
+/// # Errors
+/// The store's.
+pub fn hashes(
+    session: &mut dyn Session,
+    owner: &Owner,
+    guids: impl Iterator<Item = Guid>,
+) -> Result<Vec<Arrived>> {
+    let mut arrived = Vec::new();
+    for guid in guids {
+        let request = Request::ReadMessages {
+            scope: scope_of(owner),
+            guids: vec![guid],
+            bytes_max: u32::MAX,
+        };
+        let Reply::Messages(messages) = session.execute(request)? else {
+            bail!("the store answered something else than messages");
+        };
+        let bytes = messages.into_iter().next().flatten();
+        arrived.push(Arrived {
+            guid,
+            actual: bytes.map(|bytes| Guid::from_bytes(Sha1::digest(&bytes).into())),
+        });
+    }
+    Ok(arrived)
 }
 
 /// The order of keywords and annotations says nothing.
