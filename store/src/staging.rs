@@ -516,6 +516,10 @@ mod tests {
         staging.refer(guid, &a);
         staging.refer(guid, &b);
         assert_eq!(staging.find(&guid), Some(Staged::Elsewhere(&a)));
+        for (text, scope) in [(b"y", &b), (b"z", &a), (b"u", &b)] {
+            staging.refer(guid_of(text), scope);
+            assert_eq!(staging.find(&guid_of(text)), Some(Staged::Elsewhere(scope)));
+        }
         let parts = vec![
             open(guid, 1),
             StagePart::Data(Bytes::from_static(b"x")),

@@ -140,7 +140,7 @@ impl Disk {
         self.state().down
     }
 
-    /// The operation that the plan met, in words.
+    /// The operation that the plan met last, in words.
     pub fn faulted(&self) -> Option<String> {
         self.state().faulted.clone()
     }
@@ -231,12 +231,10 @@ impl State {
         if !(is_due && is_apt) {
             return Ok(());
         }
-        if self.faulted.is_none() {
-            self.faulted = Some(format!(
-                "{operation:?} of {}, {len} bytes at {at}",
-                self.name_of(on)
-            ));
-        }
+        self.faulted = Some(format!(
+            "{operation:?} of {}, {len} bytes at {at}",
+            self.name_of(on)
+        ));
         Err(fault)
     }
 

@@ -3,8 +3,10 @@
 /// Something that is asked of the disk.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Operation {
-    /// A file is opened, and made if that is wanted.
+    /// A file that is there is opened.
     Open,
+    /// A file is made.
+    Create,
     /// Bytes are read.
     Read,
     /// Bytes are written.
@@ -36,7 +38,12 @@ impl Operation {
     pub fn changes(self) -> bool {
         !matches!(
             self,
-            Operation::Read | Operation::Look | Operation::Lock | Operation::Map | Operation::List
+            Operation::Open
+                | Operation::Read
+                | Operation::Look
+                | Operation::Lock
+                | Operation::Map
+                | Operation::List
         )
     }
 
@@ -44,7 +51,7 @@ impl Operation {
     pub fn needs_room(self) -> bool {
         matches!(
             self,
-            Operation::Open
+            Operation::Create
                 | Operation::Write
                 | Operation::Truncate
                 | Operation::Sync

@@ -116,11 +116,11 @@ impl Files for Disk {
             return Err(missing());
         };
         state
-            .begin(Operation::Open, number, prefix.len(), 1)
+            .begin(Operation::Create, number, prefix.len(), 1)
             .map_err(failure)?;
         let name = format!("{prefix}{:06x}", state.chance.next_u64() & 0xff_ffff);
         let file = state.make_file(number, &name);
-        state.end(Operation::Open, file).map_err(failure)?;
+        state.end(Operation::Create, file).map_err(failure)?;
         Ok(folder.join(name))
     }
 
@@ -161,10 +161,12 @@ impl Files for Disk {
     fn sync(&self, path: &Path) -> io::Result<()> {
         let path = self.inside(path)?;
         let mut state = self.state();
-        let (_, _, Some(Entry::File(file))) = state.resolve(&path)? else {
-            return Err(missing());
+        let synced = match state.resolve(&path)?.2 {
+            Some(Entry::File(file)) => state.sync_file(file),
+            Some(Entry::Folder(folder)) => state.sync_folder(folder),
+            None => return Err(missing()),
         };
-        state.sync_file(file).map_err(failure)
+        synced.map_err(failure)
     }
 
     fn give_to_owner(&self, _: &Path, _: &Path) {}

@@ -249,11 +249,17 @@ unsafe extern "C" fn read(
         std::slice::from_raw_parts_mut(into.cast::<u8>(), len as usize)
     };
     // SAFETY: an open file.
-    match unsafe { handle(file) }.read(at as usize, into) {
-        Ok(read) if read == into.len() => ffi::SQLITE_OK,
-        Ok(_) => ffi::SQLITE_IOERR_SHORT_READ,
-        Err(refusal) => code(refusal, ffi::SQLITE_IOERR_READ),
+    let file = unsafe { handle(file) };
+    // As SQLite's own VFS does, until it is all or nothing comes any more.
+    let mut done = 0;
+    while done < into.len() {
+        match file.read(at as usize + done, &mut into[done..]) {
+            Ok(0) => return ffi::SQLITE_IOERR_SHORT_READ,
+            Ok(read) => done += read,
+            Err(refusal) => return code(refusal, ffi::SQLITE_IOERR_READ),
+        }
     }
+    ffi::SQLITE_OK
 }
 
 unsafe extern "C" fn write(

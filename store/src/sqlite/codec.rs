@@ -208,6 +208,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    #[test]
+    fn a_number_of_more_than_64_bits_is_damage() {
+        let number = |last: u8| {
+            let mut bytes = [0xff; 10];
+            bytes[9] = last;
+            Reader(&bytes).number()
+        };
+        assert_eq!(number(1).ok(), Some(u64::MAX));
+        assert_eq!(number(0).ok(), Some(u64::MAX >> 1));
+        assert!(number(2).is_err());
+        assert!(number(0x81).is_err(), "an eleventh byte");
+    }
+
     fn entry() -> impl Strategy<Value = Text> {
         prop_oneof![
             Just(Text::from_static(Annotation::THRID)),

@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use super::Options;
 use super::error::{Failure, Outcome, io_error};
 use super::files::{Files, Identity};
+use super::place::beside;
 use super::schema::{self, State};
 
 /// Beginning of the names of databases that are being made.
@@ -60,7 +61,7 @@ impl Database {
     ) -> Result<Option<Self>, StoreError> {
         let path = super::place::database(dir, scope);
         let opened = Self::open_at(&path, scope, absent, options);
-        opened.map_err(|failure| failure.in_scope(&path, scope))
+        opened.map_err(|failure| failure.in_scope(&path, scope, &*options.files))
     }
 
     fn open_at(path: &Path, scope: &Scope, absent: Absent, options: &Options) -> Outcome<Option<Self>> {
@@ -133,7 +134,7 @@ impl Database {
 
     /// The error for the one who asked.
     pub(crate) fn fail(&self, failure: Failure) -> StoreError {
-        failure.in_scope(&self.path, &self.scope)
+        failure.in_scope(&self.path, &self.scope, &*self.files)
     }
 
     /// Runs a statement without parameters.
@@ -230,6 +231,7 @@ pub(crate) fn connect(
     if create && !is_there(path, options)? {
         self::create(path, application_id, migrations, options, owner)?;
     }
+    keep_log(path, options)?;
     let mut conn = open(path, access, &*options.files)?;
     conn.busy_timeout(options.busy_timeout)?;
     conn.set_prepared_statement_cache_capacity(128);
@@ -250,6 +252,22 @@ pub(crate) fn connect(
         schema::migrate(&mut conn, application_id, migrations, path)?;
     }
     Ok(Some(conn))
+}
+
+/// Makes durable what is in the log. A process that was killed within a commit may have left a transaction there that is
+/// whole, and which SQLite shows from now on, but which a power failure could still take away: and who saw it relies on it.
+fn keep_log(path: &Path, options: &Options) -> Outcome<()> {
+    let log = beside(path, "-wal");
+    if options.read_only || !is_there(&log, options)? {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let synced = match options.files.sync(&log) {
+        // Another connection has just removed it, after it had copied everything.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        synced => synced.and_then(|()| options.files.sync(folder)),
+    };
+    synced.map_err(|error| io_error(path, &error).into())
 }
 
 /// Makes a database that is there as a whole or not at all, for its owner alone, and survives a power failure.
@@ -288,7 +306,7 @@ fn create(
     if filled.is_err() {
         // What keeps the file from being removed is what went wrong already; the next start removes it.
         for suffix in ["", "-wal", "-shm"] {
-            let _ = files.remove(&super::place::beside(&made, suffix));
+            let _ = files.remove(&beside(&made, suffix));
         }
     }
     filled

@@ -1,11 +1,13 @@
 //! What went wrong below, said as a [`StoreError`] that names the file.
 
+use std::io::Write;
 use std::path::Path;
 
 use engine::name::Scope;
 use engine::ticket::StoreError;
 use rusqlite::{ErrorCode, ffi};
 
+use super::files::Files;
 use crate::words;
 
 /// An error of one database before its path is known.
@@ -39,29 +41,29 @@ impl Failure {
     }
 
     /// The error for the one who asked. `held` names what a lock is on.
-    pub(crate) fn at(self, path: &Path, held: &str) -> StoreError {
+    pub(crate) fn at(self, path: &Path, held: &str, files: &dyn Files) -> StoreError {
         match self {
             Failure::Store(error) => error,
             Failure::Damaged(detail) => StoreError::Corrupt {
                 path: path.display().to_string(),
                 detail,
             },
-            Failure::Sql(error) => sql_error(error, path, held),
+            Failure::Sql(error) => sql_error(error, path, held, files),
         }
     }
 
     /// The same for the database of a scope.
-    pub(crate) fn in_scope(self, path: &Path, scope: &Scope) -> StoreError {
-        self.at(path, &words::scope(scope))
+    pub(crate) fn in_scope(self, path: &Path, scope: &Scope, files: &dyn Files) -> StoreError {
+        self.at(path, &words::scope(scope), files)
     }
 }
 
-fn sql_error(error: rusqlite::Error, path: &Path, held: &str) -> StoreError {
+fn sql_error(error: rusqlite::Error, path: &Path, held: &str, files: &dyn Files) -> StoreError {
     use rusqlite::Error as Sql;
     let place = path.display().to_string();
     match error {
-        Sql::SqliteFailure(code, message) => failure(code, message, path, held),
-        Sql::SqlInputError { error, msg, .. } => failure(error, Some(msg), path, held),
+        Sql::SqliteFailure(code, message) => failure(code, message, path, held, files),
+        Sql::SqlInputError { error, msg, .. } => failure(error, Some(msg), path, held, files),
         // A column that does not hold what this program writes there.
         Sql::FromSqlConversionFailure(..)
         | Sql::IntegralValueOutOfRange(..)
@@ -78,7 +80,13 @@ fn sql_error(error: rusqlite::Error, path: &Path, held: &str) -> StoreError {
     }
 }
 
-fn failure(error: ffi::Error, message: Option<String>, path: &Path, held: &str) -> StoreError {
+fn failure(
+    error: ffi::Error,
+    message: Option<String>,
+    path: &Path,
+    held: &str,
+    files: &dyn Files,
+) -> StoreError {
     let place = path.display().to_string();
     let detail = message.unwrap_or_else(|| error.to_string());
     match error.code {
@@ -97,7 +105,7 @@ fn failure(error: ffi::Error, message: Option<String>, path: &Path, held: &str) 
         ErrorCode::SystemIoFailure if error.extended_code == ffi::SQLITE_IOERR_CORRUPTFS => {
             StoreError::Corrupt { path: place, detail }
         }
-        ErrorCode::CannotOpen if is_unwritable(path) => StoreError::ReadOnly { path: place },
+        ErrorCode::CannotOpen | ErrorCode::SystemIoFailure if let Some(reason) = probe(path, files) => reason,
         _ => StoreError::Io {
             path: place,
             detail: format!("{detail} ({error})"),
@@ -105,15 +113,17 @@ fn failure(error: ffi::Error, message: Option<String>, path: &Path, held: &str) 
     }
 }
 
-/// SQLite says only "unable to open" when the folder does not let it create its journal.
-fn is_unwritable(path: &Path) -> bool {
+/// SQLite says only "unable to open" when the folder does not let it create its journal, and "disk I/O error" when there is
+/// no room to sync what was written: what a file of our own meets there says more.
+fn probe(path: &Path, files: &dyn Files) -> Option<StoreError> {
+    const BYTES: usize = 64 * 1024;
     let folder = path.parent().unwrap_or(Path::new("."));
-    match tempfile::tempfile_in(folder) {
-        Ok(_) => false,
-        Err(error) => matches!(
-            error.kind(),
-            std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem
-        ),
+    let written = files
+        .scratch(folder)
+        .and_then(|mut file| file.write_all(&[0; BYTES]));
+    match io_error(path, &written.err()?) {
+        reason @ (StoreError::Full { .. } | StoreError::ReadOnly { .. }) => Some(reason),
+        _ => None,
     }
 }
 

@@ -58,7 +58,7 @@ pub trait Files: Send + Sync + fmt::Debug {
     /// How long ago a file was changed last, as far as can be told.
     fn age(&self, path: &Path) -> Option<Duration>;
 
-    /// Makes durable what was written to a file, by whatever way.
+    /// Makes durable what was written to a file, by whatever way; or the names in a folder.
     ///
     /// # Errors
     /// The system's.

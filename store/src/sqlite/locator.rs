@@ -5,7 +5,7 @@
 //! databases at any time. That happens by itself for databases that the locator has not seen, such as restored ones.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::name::Scope;
 use engine::ticket::StoreError;
@@ -15,11 +15,13 @@ use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use super::Options;
 use super::database::{Absent, connect};
 use super::error::Outcome;
+use super::files::Files;
 use super::schema;
 
 /// The open locator.
 pub(crate) struct Locator {
     path: PathBuf,
+    files: Arc<dyn Files>,
     conn: Mutex<Option<Connection>>,
 }
 
@@ -39,9 +41,10 @@ impl Locator {
             &options,
             None,
         )
-        .map_err(|failure| failure.at(&path, "the locator"))?;
+        .map_err(|failure| failure.at(&path, "the locator", &*options.files))?;
         Ok(Locator {
             path,
+            files: options.files,
             conn: Mutex::new(conn),
         })
     }
@@ -54,7 +57,7 @@ impl Locator {
         };
         work(conn)
             .map(Some)
-            .map_err(|failure| failure.at(&self.path, "the locator"))
+            .map_err(|failure| failure.at(&self.path, "the locator", &*self.files))
     }
 
     /// Whether there is one.

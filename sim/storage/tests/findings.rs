@@ -1,0 +1,126 @@
+//! What the storage ring found, in literal steps.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::name::Scope;
+use engine::ticket::{Change, Reply, Request, Session, StoreError};
+use protocol::Text;
+use sim_vfs::{Disk, Fault, Loss, Plan, Point};
+use store::sqlite::files::Files;
+use store::sqlite::{Options, SqliteStore};
+
+fn open(disk: &Disk) -> Result<SqliteStore, StoreError> {
+    let options = Options {
+        busy_timeout: Duration::ZERO,
+        checkpoint_bytes: u64::MAX,
+        files: Arc::new(disk.clone()),
+        ..Options::default()
+    };
+    SqliteStore::open(disk.root().join("store"), options)
+}
+
+fn jane() -> Scope {
+    Scope::User(Text::from("jane"))
+}
+
+fn subscribe(store: &SqliteStore, mailbox: &str) -> Result<(), StoreError> {
+    let mut session = store.session();
+    let mailbox = Text::from(mailbox);
+    session.execute(Request::Begin { scope: jane() })?;
+    session.execute(Request::Write(vec![Change::Subscribe { mailbox }]))?;
+    session.execute(Request::Commit).map(drop)
+}
+
+fn subscriptions(store: &SqliteStore) -> Vec<Text> {
+    let request = Request::UserMeta {
+        user: Text::from("jane"),
+    };
+    match store.session().execute(request) {
+        Ok(Reply::UserMeta(meta)) => meta.subscriptions,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A process is killed while it syncs a commit: whoever looks after the restart sees the transaction and relies on it. The
+/// power failure behind that must not take it away.
+#[test]
+fn what_is_seen_after_a_kill_outlives_a_power_failure() {
+    let seen: Vec<usize> = (0..4).map(killed_within_a_commit).collect();
+    // The last sync is that of the transaction, which had come as far as the log.
+    assert!(seen.contains(&2) && seen.contains(&1), "{seen:?}");
+}
+
+/// Killed at the n-th sync of a commit; how many subscriptions there are afterwards, one of them older.
+fn killed_within_a_commit(nth: u64) -> usize {
+    let disk = Disk::new(1);
+    let store = open(&disk).expect("opens");
+    subscribe(&store, "one").expect("subscribed");
+    let mut session = store.session();
+    let mailbox = Text::from("two");
+    for request in [
+        Request::Begin { scope: jane() },
+        Request::Write(vec![Change::Subscribe { mailbox }]),
+    ] {
+        session.execute(request).expect("written");
+    }
+    disk.plan(Plan::Crash {
+        at: Point::Sync(disk.counts().syncs + nth),
+        loss: Loss::Killed,
+    });
+    let committed = session.execute(Request::Commit);
+    drop((session, store));
+    disk.crash(Loss::Killed);
+    disk.start();
+    let store = open(&disk).expect("opens");
+    let seen = subscriptions(&store).len();
+    assert!(committed.is_err() || seen == 2);
+    disk.crash(Loss::Lost);
+    drop(store);
+    disk.start();
+    assert_eq!(
+        subscriptions(&open(&disk).expect("opens")).len(),
+        seen,
+        "sync {nth}"
+    );
+    seen
+}
+
+/// Where SQLite knows only that a file cannot be opened, or that something failed, the disk is asked why.
+#[test]
+fn a_full_disk_is_told_as_one_wherever_it_is_met() {
+    let disk = Disk::new(1);
+    let store = open(&disk).expect("opens");
+    subscribe(&store, "one").expect("subscribed");
+    let mut told = 0;
+    for later in 0..60 {
+        disk.plan(Plan::Fail {
+            operation: disk.counts().operations + later,
+            fault: Fault::Full,
+            lasting: true,
+        });
+        match subscribe(&store, &format!("box{later}")) {
+            Ok(()) => {}
+            Err(StoreError::Full { .. }) => told += 1,
+            Err(other) => panic!("operation {later}: {other}"),
+        }
+        disk.plan(Plan::Calm);
+    }
+    assert!(told > 5, "{told}");
+    subscribe(&store, "last").expect("it works again");
+}
+
+/// A database that a dead process did not complete takes no room for ever; one in the making is left alone.
+#[test]
+fn what_a_dead_process_left_half_made_is_removed() {
+    let disk = Disk::new(1);
+    drop(open(&disk).expect("opens"));
+    let users = disk.root().join("store/users");
+    let young = disk.make_file(&users, ".new-").expect("made");
+    drop(open(&disk).expect("opens"));
+    assert!(disk.identity(&young).is_ok(), "it may be in the making");
+    disk.crash(Loss::Kept);
+    disk.start();
+    drop(open(&disk).expect("opens"));
+    assert!(disk.identity(&young).is_err());
+}
