@@ -27,6 +27,8 @@ fn answers_are_counted_by_kind_and_code() {
             mailbox("user.jane", "id1", 1, 2, &[record(1, 2, "", "one")]),
             mailbox("user.jane.b", "id3", 1, 2, &[record(1, 2, "", "never sent")]),
             "GET USER jane".into(),
+            "GET FULLMAILBOX user.nobody".into(),
+            "GET FETCH %(MBOXNAME user.nowhere PARTITION default UNIQUEID x GUID 0102030405060708090a0b0c0d0e0f1011121314 UID 1)".into(),
             "APPLY SUB %(USERID jane)".into(),
             "APPLY EXPUNGE %(MBOXNAME user.nobody UNIQUEID x UID (1))".into(),
             "NOOP".into(),
@@ -42,7 +44,7 @@ fn answers_are_counted_by_kind_and_code() {
         commands,
         [
             ("session", 2),
-            ("get", 1),
+            ("get", 3),
             ("message", 1),
             ("mailbox", 2),
             ("apply", 2)
@@ -53,7 +55,7 @@ fn answers_are_counted_by_kind_and_code() {
         refused,
         [
             ("BAD", 1),
-            ("IMAP_MAILBOX_NONEXISTENT", 1),
+            ("IMAP_MAILBOX_NONEXISTENT", 3),
             ("IMAP_PROTOCOL_BAD_PARAMETERS", 2)
         ]
     );
@@ -70,6 +72,8 @@ fn answers_are_counted_by_kind_and_code() {
         about,
         [
             (Kind::Mailbox, Some("user.jane.b")),
+            (Kind::Get, Some("user.nobody")),
+            (Kind::Get, Some("user.nowhere")),
             (Kind::Apply, Some("jane")),
             (Kind::Apply, Some("user.nobody")),
             (Kind::Session, None),

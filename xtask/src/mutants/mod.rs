@@ -33,6 +33,7 @@ options of run:
   --uncaught   only those that no test has caught so far
   --only ID    only this one; may be given more than once
   --commit C   another commit than the last
+  --tests C    with engine/tests and store/tests of this commit, so that nothing else is built again
   --jobs N     so many at a time (default: 1)
   --scratch D  where the copy, its build and the verdicts are (default: target/mutants)
 ";
@@ -43,6 +44,7 @@ struct Asked {
     uncaught: bool,
     only: Vec<String>,
     commit: String,
+    tests: Option<String>,
     jobs: usize,
     scratch: PathBuf,
 }
@@ -85,6 +87,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
         uncaught: false,
         only: Vec::new(),
         commit: "HEAD".to_owned(),
+        tests: None,
         jobs: 1,
         scratch: root.join("target/mutants"),
     };
@@ -95,6 +98,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
             "--uncaught" => asked.uncaught = true,
             "--only" => asked.only.push((*options.next()?).to_owned()),
             "--commit" => asked.commit = (*options.next()?).to_owned(),
+            "--tests" => asked.tests = Some((*options.next()?).to_owned()),
             "--jobs" => asked.jobs = options.next()?.parse().ok()?,
             "--scratch" => asked.scratch = options.next()?.into(),
             _ => return None,
@@ -115,7 +119,7 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
     let scratch = &asked.scratch;
     std::fs::create_dir_all(scratch)
         .map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
-    let tree = tree::Tree::copy(root, &asked.commit, scratch.join("tree"))?;
+    let tree = tree::Tree::copy(root, &asked.commit, asked.tests.as_deref(), scratch.join("tree"))?;
     let (mutants, gone) = sample::read(root, list::list(&tree.pristine())?)?;
     println!(
         "{}: {} mutants, {} that the sources have no more",

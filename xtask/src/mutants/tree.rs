@@ -53,13 +53,13 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Copies what a commit holds, touching only files that differ from what is there, so that little is built anew.
+    /// Copies what a commit holds, touching only files that differ from what is there, so that little is built anew;
+    /// `tests` is a commit whose tests are taken in place of its own.
     ///
     /// # Errors
     /// When git or the file system refuse.
-    pub fn copy(root: &Path, commit: &str, path: PathBuf) -> Result<Tree, String> {
+    pub fn copy(root: &Path, commit: &str, tests: Option<&str>, path: PathBuf) -> Result<Tree, String> {
         let commit = git(root, &["rev-parse", "--short=12", commit])?;
-        let names = git(root, &["ls-tree", "-r", "--name-only", commit.trim()])?;
         let fresh = path.with_extension("fresh");
         let script = format!(
             "set -e; rm -rf '{fresh}'; mkdir -p '{fresh}' '{tree}'; git archive {commit} | tar -x -C '{fresh}'",
@@ -68,8 +68,17 @@ impl Tree {
             commit = commit.trim(),
         );
         shell(root, &script)?;
+        if let Some(tests) = tests {
+            let folders = "engine/tests store/tests";
+            let fresh = fresh.display();
+            let script = format!(
+                "set -e; (cd '{fresh}'; rm -rf {folders}); git archive {tests} {folders} | tar -x -C '{fresh}'"
+            );
+            shell(root, &script)?;
+        }
+        let names = list(&fresh, &fresh)?;
         forget(&path, &path, &fresh)?;
-        for name in names.lines() {
+        for name in &names {
             let (from, to) = (fresh.join(name), path.join(name));
             if mutable(name) || !from.is_file() {
                 continue;
@@ -80,10 +89,10 @@ impl Tree {
             )?;
         }
         let mut originals = BTreeMap::new();
-        for name in names.lines().filter(|name| mutable(name)) {
+        for name in names.iter().filter(|name| mutable(name)) {
             let text =
                 std::fs::read_to_string(fresh.join(name)).map_err(|error| format!("{name}: {error}"))?;
-            originals.insert(name.to_owned(), text);
+            originals.insert(name.clone(), text);
         }
         Ok(Tree {
             path,
@@ -141,6 +150,21 @@ fn put(path: &Path, bytes: &[u8]) -> Result<(), String> {
         std::fs::create_dir_all(folder).map_err(unable)?;
     }
     std::fs::write(path, bytes).map_err(unable)
+}
+
+/// All files below a folder, as paths from `root`.
+fn list(folder: &Path, root: &Path) -> Result<Vec<String>, String> {
+    let unable = |error| format!("cannot look at {}: {error}", folder.display());
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unable)?.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            names.append(&mut list(&path, root)?);
+        } else if let Some(name) = path.strip_prefix(root).ok().and_then(Path::to_str) {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// Removes from the copy what the commit has no more.

@@ -191,6 +191,21 @@ fn a_seen_state_becomes_meta_then_user() {
 }
 
 #[test]
+fn seen_states_that_fail_together_are_tried_one_by_one() {
+    let mut queue = Queue::new(QueueConfig::default());
+    queue.add(0, (0..8).map(|n| entry(&format!("SEEN a u{n}"), 0)));
+    let task = queue.next(0).unwrap();
+    assert_eq!(task.work, Work::Meta(Text::from("a")));
+    queue.done(0, task.id, failed(REFUSED));
+    let works = work_in_turn(&mut queue, 0);
+    assert_eq!(works.len(), 8);
+    assert!(
+        works.iter().all(|work| matches!(work, Work::Seen { .. })),
+        "{works:?}"
+    );
+}
+
+#[test]
 fn one_bad_mailbox_among_hundreds_is_found_and_the_others_are_done() {
     let mut queue = Queue::new(QueueConfig::default());
     queue.add(0, (0..200).map(|n| entry(&format!("MAILBOX user.a.{n}"), 0)));
