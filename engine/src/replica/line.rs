@@ -52,7 +52,7 @@ fn of_placeholder(mailbox: &Mailbox) -> MailboxLine {
     MailboxLine {
         uniqueid: Some(mailbox.uniqueid.clone()),
         mboxname: Some(mailbox.name.clone()),
-        mboxtype: Some(mailbox.mbtype.clone()),
+        mboxtype: Some(written_type(&mailbox.mbtype)),
         sync_crc: Some(0),
         last_uid: Some(0),
         highestmodseq: Some(0),
@@ -71,6 +71,14 @@ fn of_placeholder(mailbox: &Mailbox) -> MailboxLine {
     }
 }
 
+/// The letters of a placeholder with a type letter, which masters of 3.2 leave out. [CS-GET-26] [CS-MBOX-41]
+fn written_type(letters: &Text) -> Text {
+    if letters.iter().any(|letter| b"ecabspfjn".contains(letter)) {
+        return letters.clone();
+    }
+    Text::copy_from(&[b"e", &letters[..]].concat())
+}
+
 /// Adds the keys that came after `RECORD`; a key that came before it wins. [CS-DLIST-13]
 pub(super) fn merge(line: &mut MailboxLine, late: MailboxLine) {
     macro_rules! fill {
@@ -83,4 +91,16 @@ pub(super) fn merge(line: &mut MailboxLine, late: MailboxLine) {
         since_modseq since_crc since_crc_annot
     }
     line.has_records |= late.has_records;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_intermediate_is_written_with_a_type_letter() {
+        assert_eq!(written_type(&Text::copy_from(b"i")), Text::copy_from(b"ei"));
+        assert_eq!(written_type(&Text::copy_from(b"ei")), Text::copy_from(b"ei"));
+        assert_eq!(written_type(&Text::copy_from(b"ci")), Text::copy_from(b"ci"));
+    }
 }
