@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::reply_decoder(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::wire::reply_decoder(input));

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::synclog_line(input));
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::log::line(input));

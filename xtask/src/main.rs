@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask test` is what the gate runs.
 #![forbid(unsafe_code)]
 
+mod fuzz;
 mod mutants;
 mod package;
 mod packages;
@@ -21,11 +22,17 @@ commands:
   completions [DIR]  write completions for bash, zsh and fish (default: packaging/made/completions)
   trace              tie every rule of the spec to who cites it, and write docs/TRACE.md; fails on unknown ids
   trace --check      the same without writing
+  fuzz [WISHES] [TARGET...]
+                     fuzz targets (default: all): --minutes M or --seconds S each (default: one minute), --coverage,
+                     --replay the corpus, --seed it from the spec, --minimise it
   mutants WHAT       which changes of engine and store no test notices (mutants --help tells more)
   deb                build the Debian package (installs cargo-deb when it is missing)
 ";
 
 fn main() -> ExitCode {
+    if std::env::var_os(fuzz::WRAPS).is_some() {
+        return fuzz::wrap(std::env::args_os().skip(1));
+    }
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words.as_slice() {
@@ -37,6 +44,7 @@ fn main() -> ExitCode {
         ["completions", folder] => package::completions(Some(folder)),
         ["trace"] => trace::run(false),
         ["trace", "--check"] => trace::run(true),
+        ["fuzz", words @ ..] => fuzz::run(words),
         ["mutants", words @ ..] => mutants::main(words),
         ["deb"] => package::deb(),
         ["-h" | "--help" | "help"] => {

@@ -46,3 +46,9 @@ pub fn nextest() -> bool {
         )
         .ok
 }
+
+/// Makes a C++ compiler available, with which libFuzzer is built.
+pub fn cpp() -> bool {
+    let install = "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends g++";
+    step::succeeds("c++ --version") || step::run("install a C++ compiler", install, &[]).ok
+}

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::tally::Tally;
-use crate::{packages, step};
+use crate::{fuzz, packages, step};
 
 /// Whether to run against real servers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
     let finished = step::run("documentation examples", "cargo test --workspace --doc", &[]);
     tally.tests(&finished.output, finished.ok);
 
+    fuzz(&mut tally);
+
     judge(servers, &mut tally);
 
     println!(
@@ -70,6 +72,20 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// Replays the corpus of every fuzz target, and fuzzes each for a moment.
+fn fuzz(tally: &mut Tally) {
+    let place = fuzz::Place::new();
+    if !packages::cpp() || !place.build() {
+        tally.step(false);
+        return;
+    }
+    let replayed = place.replay();
+    tally.tests(&replayed.output, replayed.ok);
+    for target in place.targets() {
+        tally.step(place.fuzz(&target, fuzz::BRIEF_SECONDS).ok);
     }
 }
 

@@ -94,9 +94,10 @@ impl Restore {
             Some(there) => (there, false, false),
             None => (new, keeps, true),
         };
+        let modseq = mailbox.highestmodseq.checked_add(1);
         Ok(Restore {
             keeps,
-            modseq: mailbox.highestmodseq + 1,
+            modseq: modseq.ok_or_else(|| Fail::other(format!("{name} has no modseq left to give")))?,
             now,
             annotations: line.annotations.clone().unwrap_or_default(),
             keywords: Keywords::new(mailbox.userflags.clone()),

@@ -392,8 +392,16 @@ impl Update {
             self.give_up().await;
             return Err(fail);
         }
+        let floor = match self.floor(conn).await {
+            Ok(floor) => floor,
+            Err(fail) => {
+                self.give_up().await;
+                return Err(fail);
+            }
+        };
         let mut end = self.stored.clone();
         header::overwrite(&mut end, &self.line);
+        end.last_uid = end.last_uid.max(floor);
         if self.buried.is_reused {
             // The peer takes the higher one over when it looks next. [CS-MASTER-23]
             end.uidvalidity = end.uidvalidity.saturating_add(1);
@@ -442,10 +450,28 @@ impl Update {
 
     /// Computes the CRCs from the records themselves: the kept ones may be what is wrong. [CS-CRC-10]
     async fn recount(&mut self, conn: &mut Conn) -> Result<(), Fail> {
+        let mut crc = SyncCrc::EMPTY;
+        self.each_record(conn, |record| crc.toggle(record)).await?;
+        self.crc = crc;
+        Ok(())
+    }
+
+    /// The UID below which LAST_UID cannot be, whatever was forced: a UID that is given out twice would name two messages.
+    /// [CS-EXC-41]
+    async fn floor(&mut self, conn: &mut Conn) -> Result<u32, Fail> {
+        let mut floor = 0;
+        if self.line.last_uid.is_some_and(|sent| sent < self.stored.last_uid) {
+            self.each_record(conn, |record| floor = floor.max(record.uid))
+                .await?;
+        }
+        Ok(floor)
+    }
+
+    /// Shows every record of the mailbox as it is by now.
+    async fn each_record(&mut self, conn: &mut Conn, mut show: impl FnMut(&Record)) -> Result<(), Fail> {
         self.writer.write(conn, &self.stored).await?;
         self.writer.wait().await?;
         let key = self.stored.key();
-        let mut crc = SyncCrc::EMPTY;
         let mut next = Some(1);
         while let Some(uid) = next {
             let records = conn
@@ -457,10 +483,9 @@ impl Update {
                     },
                 )
                 .await?;
-            records.iter().for_each(|record| crc.toggle(record));
+            records.iter().for_each(&mut show);
             next = records.last().and_then(|last| last.uid.checked_add(1));
         }
-        self.crc = crc;
         Ok(())
     }
 
