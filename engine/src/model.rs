@@ -97,6 +97,8 @@ pub struct Tombstone {
     pub name: Text,
     /// Its last HIGHESTMODSEQ.
     pub highestmodseq: u64,
+    /// Its last UIDVALIDITY; 0 where that was not remembered.
+    pub uidvalidity: u32,
     /// Seconds since the epoch of the delete.
     pub deleted_at: i64,
 }

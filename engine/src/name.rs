@@ -62,6 +62,11 @@ pub fn is_inbox(name: &[u8]) -> bool {
     !is_deleted(name) && owner(name).is_some_and(|user| inbox_of(&user).as_bytes() == name)
 }
 
+/// What an INBOX was called last that took over another identity. [CS-SPLIT-24]
+pub fn former_inbox(inbox: &[u8]) -> Text {
+    Text::from([inbox, b".INBOX-former"].concat())
+}
+
 /// What a mailbox of this name is called once it is deleted at this time (seconds since the epoch). [CS-MBOX-45]
 pub fn deleted_name(name: &[u8], time: u32) -> Text {
     let at = name.iter().position(|&b| b == b'!').map_or(0, |at| at + 1);

@@ -111,6 +111,7 @@ fn change() -> impl Strategy<Value = Change> {
         uniqueid,
         name,
         highestmodseq,
+        uidvalidity: 7,
         deleted_at: 5,
     });
     let script = select(&["a", "b"][..]).prop_map(|name| SieveScript {

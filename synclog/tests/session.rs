@@ -145,6 +145,7 @@ fn mailboxes_by_name_renames_as_such_deletes_by_their_last_name() {
         uniqueid: Text::from("a"),
         name: Text::from("user.jane.b c"),
         highestmodseq: 9,
+        uidvalidity: 3,
         deleted_at: 1,
     };
     let uniqueid = Text::from("a");

@@ -151,6 +151,7 @@ pub fn delete(moment: Moment, mailbox: &Mailbox) -> Result<Vec<Change>, LocalErr
         uniqueid: mailbox.uniqueid.clone(),
         name: mailbox.name.clone(),
         highestmodseq: moment.modseq_above(mailbox.highestmodseq)?,
+        uidvalidity: mailbox.uidvalidity,
         deleted_at: moment.now.0,
     };
     Ok(vec![Change::RemoveMailbox {

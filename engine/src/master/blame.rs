@@ -31,6 +31,11 @@ impl Blame {
         }
     }
 
+    /// Somebody else may do it within a short while.
+    pub(super) fn note_waiting(&self) {
+        self.lock().locked = true;
+    }
+
     /// The store here could not do something.
     pub(super) fn note_store(&self, error: &StoreError) {
         match error {

@@ -72,6 +72,8 @@ impl Run {
                     self.decide_on(&name, &uniqueid, "CS-SPLIT-11", Deed::DeleteMailbox);
                     dead.push((name, uniqueid));
                 }
+                // Both joined the other's at once: names are cleared next, and both become one then. [CS-SPLIT-45]
+                Ok(Fate::Revive { .. }) if is_swapped(batch, &name, &uniqueid) => {}
                 Ok(Fate::Revive { .. }) if !self.config.copyback => {
                     self.decide_on(&name, &uniqueid, "CS-SPLIT-41", Deed::LeaveMailbox);
                     self.notice(format!(
@@ -182,6 +184,11 @@ impl Run {
             return self.plan_revival(batch, &line, &there).await;
         }
         let mut mailbox = mailbox_of(&line);
+        let had = batch
+            .tombstones
+            .get(&uniqueid)
+            .map_or(0, |buried| buried.uidvalidity);
+        mailbox.uidvalidity = mailbox.uidvalidity.max(had);
         if reused {
             mailbox.uidvalidity = mailbox.uidvalidity.saturating_add(1);
         }
@@ -305,6 +312,17 @@ impl Run {
         }
         Ok(changed)
     }
+}
+
+/// Whether the replica's INBOX has the identity that the one here had before it took over another one.
+fn is_swapped(batch: &Batch, name: &Text, uniqueid: &Text) -> bool {
+    let was_joined = |tombstone: &Tombstone| tombstone.name == name::former_inbox(name);
+    name::is_inbox(name)
+        && batch.tombstones.get(uniqueid).is_some_and(was_joined)
+        && batch
+            .locals
+            .iter()
+            .any(|mailbox| mailbox.name == *name && !mailbox.is_placeholder())
 }
 
 /// A mailbox with the replica's values and nothing in it.

@@ -226,12 +226,19 @@ impl Resolver {
         });
     }
 
-    /// A record as it will be here, with a new modseq; `old` leaves the CRCs for it.
+    /// A record as it will be here, with a new modseq; `old` leaves the CRCs for it. Of a live one LAST_UPDATED is that of
+    /// the younger of the two: a clock would tell two masters apart that settle the same at once. [CS-MASTER-48]
     fn stamp(&mut self, mut record: Record, old: Option<&Record>) -> Record {
         let after = &mut self.resolved.after;
         after.highestmodseq += 1;
         record.modseq = after.highestmodseq;
-        record.last_updated = self.now;
+        record.last_updated = if record.is_expunged() {
+            self.now
+        } else {
+            old.map_or(record.last_updated, |old| {
+                record.last_updated.max(old.last_updated)
+            })
+        };
         for keyword in &record.flags.keywords {
             if !after
                 .userflags

@@ -1,9 +1,12 @@
 //! A name that is one mailbox's here and another's on the replica. Identity is the unique id; so the other one makes
 //! way, and if it holds mail, it keeps that under another name. [CS-SPLIT-20]
 
+use std::sync::PoisonError;
+
 use protocol::command::{Apply, Command};
 use protocol::{MailboxLine, Text};
 
+use super::Job;
 use super::ask::RecordCursor;
 use super::decision::Deed;
 use super::folders::{Batch, is_placeholder, same_name};
@@ -13,6 +16,9 @@ use super::wire::Sent;
 use crate::model::{Mailbox, Tombstone};
 use crate::name::{self, Scope};
 use crate::ticket::{Change, Request, Select};
+
+/// Seconds that one of two masters waits for the other one to join their INBOXes.
+const JOIN_WAIT_S: i64 = 5;
 
 /// Tries to find a free name.
 const TRIES_MAX: u32 = 1000;
@@ -77,6 +83,7 @@ impl Run {
             };
         }
         if name::is_inbox(&there) {
+            self.lets_the_other_join(&batch.locals[index].uniqueid, &uniqueid)?;
             return self.join(batch, index, line, "CS-SPLIT-24").await;
         }
         if name::is_sieve(&there) {
@@ -118,6 +125,27 @@ impl Run {
             }
         }
         Ok(!self.holds_mail(line).await?)
+    }
+
+    /// Of two masters that replicate to each other all the time, the one whose INBOX has the lower unique id gives the other
+    /// one a few seconds to take it over, lest they exchange the two. [CS-SPLIT-45]
+    fn lets_the_other_join(&self, ours: &Text, theirs: &Text) -> Tried<()> {
+        if ours > theirs || !self.config.copyback || !matches!(self.config.job, Job::Tasks) {
+            return Ok(());
+        }
+        let now = self.port.now().0;
+        let pair = (ours.clone(), theirs.clone());
+        let mut met = self.hesitations.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = *met.entry(pair).or_insert(now);
+        if (since..since.saturating_add(JOIN_WAIT_S)).contains(&now) {
+            self.blame.note_waiting();
+            return Err(Trouble::Item(
+                "the INBOX there is another mailbox than the one here; if that server is a master as well, it joins the two \
+                 within a few seconds, else this one does then"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Whether the replica's mailbox has a live message.
@@ -284,7 +312,8 @@ impl Run {
             return self.plan_join(batch, &old, line).await;
         }
         self.end_read().await?;
-        let joined = self.change_identity(&old, line).await;
+        let known_as = self.former_name(batch, &old).await?;
+        let joined = self.change_identity(&old, line, known_as.as_ref()).await;
         if let Err(halt @ Trouble::Halt(_)) = joined {
             return Err(halt);
         }
@@ -304,10 +333,25 @@ impl Run {
         batch.learn(lines)
     }
 
-    async fn change_identity(&mut self, old: &Mailbox, line: &MailboxLine) -> Tried<Mailbox> {
+    /// The name under which the replica has this mailbox of ours, if it has it and that name is free here.
+    async fn former_name(&mut self, batch: &Batch, old: &Mailbox) -> Tried<Option<Text>> {
+        let there = batch.remotes.get(&old.uniqueid);
+        let Some(name) = there.and_then(|line| line.mboxname.clone()) else {
+            return Ok(None);
+        };
+        let is_taken = self.is_taken_here(batch, &name, &old.uniqueid).await?;
+        Ok((!is_taken && Scope::of(&name) == batch.scope).then_some(name))
+    }
+
+    async fn change_identity(
+        &mut self,
+        old: &Mailbox,
+        line: &MailboxLine,
+        known_as: Option<&Text>,
+    ) -> Tried<Mailbox> {
         let scope = Scope::of(&old.name);
         self.done(Request::Begin { scope: scope.clone() }).await?;
-        match self.write_identity(&scope, old, line).await {
+        match self.write_identity(&scope, old, line, known_as).await {
             Ok(joined) => {
                 self.done(Request::Commit).await?;
                 Ok(joined)
@@ -316,7 +360,13 @@ impl Run {
         }
     }
 
-    async fn write_identity(&mut self, scope: &Scope, old: &Mailbox, line: &MailboxLine) -> Tried<Mailbox> {
+    async fn write_identity(
+        &mut self,
+        scope: &Scope,
+        old: &Mailbox,
+        line: &MailboxLine,
+        known_as: Option<&Text>,
+    ) -> Tried<Mailbox> {
         let uniqueid = line.uniqueid.clone().unwrap_or_default();
         let now = self.local_mailbox(&old.key()).await?;
         let taken = self
@@ -329,7 +379,7 @@ impl Run {
             )));
         }
         let mut leaving = old.clone();
-        leaving.name = Text::from([old.name.as_bytes(), b".INBOX-former"].concat());
+        leaving.name = known_as.cloned().unwrap_or_else(|| name::former_inbox(&old.name));
         let mut joined = old.clone();
         joined.uniqueid = uniqueid.clone();
         // Above both, so that the values of the two are told and compared, whatever they are.
@@ -338,11 +388,14 @@ impl Run {
             .max(line.highestmodseq.unwrap_or(0))
             .saturating_add(1);
         joined.foldermodseq = joined.highestmodseq;
-        // Of one that was never used nothing is remembered: nobody deleted it. [CS-SPLIT-43]
-        let tombstone = (old.last_uid > 0).then(|| Tombstone {
+        // Of one that was never used nothing is remembered: nobody deleted it. [CS-SPLIT-43] Unless the replica has it too,
+        // by another name, where it would stay.
+        let tombstone = (old.last_uid > 0 || known_as.is_some()).then(|| Tombstone {
             uniqueid: old.uniqueid.clone(),
-            name: old.name.clone(),
+            // Its last name, and not the INBOX's: that would say that its user was deleted. [CS-SPLIT-17]
+            name: leaving.name.clone(),
             highestmodseq: joined.highestmodseq,
+            uidvalidity: old.uidvalidity,
             deleted_at: self.port.now().0,
         });
         self.write(vec![

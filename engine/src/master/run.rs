@@ -1,5 +1,6 @@
 //! A run from the banner to the last answer.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use protocol::Text;
@@ -74,6 +75,8 @@ pub(super) struct Run {
     pub(super) heavy: Heavy,
     /// What the item met.
     pub(super) blame: Blame,
+    /// Since when, in seconds, the peer may join its INBOX with ours, by unique ids of ours and theirs.
+    pub(super) hesitations: Arc<Mutex<BTreeMap<(Text, Text), i64>>>,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
     /// Whether the item is a user who, as the log says, was deleted.
@@ -110,6 +113,7 @@ impl Run {
             speaking: None,
             heavy: self.heavy.clone(),
             blame,
+            hesitations: Arc::clone(&self.hesitations),
             told: None,
             departs: false,
             held_read: Mutex::default(),
@@ -202,6 +206,7 @@ async fn conduct(
         speaking: None,
         heavy: Heavy::new(port.clone(), progress.clone()),
         blame,
+        hesitations: Arc::default(),
         told: None,
         departs: false,
         held_read: Mutex::default(),

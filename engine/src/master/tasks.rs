@@ -16,6 +16,7 @@ use super::task::{FailureKind, Task, TaskFailure, TaskId, TaskResult, Work};
 use super::user::{AskedUser, summary};
 use super::wire::Sent;
 use crate::name::Scope;
+use crate::ticket::{Select, StoreError};
 
 /// Where the owner lays down tasks and takes up results; clones are the same board.
 #[derive(Clone)]
@@ -193,7 +194,7 @@ impl Run {
             }
             Work::Meta(user) => self.do_meta(&user).await,
             Work::Mailboxes(names) => self.do_mailboxes(names).await,
-            Work::Unmailbox(name) => self.do_mailboxes(vec![name]).await,
+            Work::Unmailbox(name) => self.do_unmailbox(name).await,
             Work::Annotation(name) if name.is_empty() => self.do_server_annotations().await,
             // Annotations of a mailbox travel with its line.
             Work::Annotation(name) => self.do_mailboxes(vec![name]).await,
@@ -211,6 +212,19 @@ impl Run {
             reasons.extend(self.try_group(scope, names).await?);
         }
         all_of(&reasons)
+    }
+
+    /// A name that was deleted here, if it is gone still: one that is back has a line of its own, which may have to wait.
+    /// [CS-LOG-14] [CS-LOG-41]
+    async fn do_unmailbox(&mut self, name: Text) -> Tried<()> {
+        let here = match self.local_mailboxes(Select::Names(vec![name.clone()])).await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            here => here?,
+        };
+        if here.iter().any(|mailbox| !mailbox.is_placeholder()) {
+            return Ok(());
+        }
+        self.do_mailboxes(vec![name]).await
     }
 
     async fn do_server_annotations(&mut self) -> Tried<()> {

@@ -4,7 +4,7 @@ use protocol::command::FileHead;
 use protocol::{Guid, Record, Text};
 
 use super::session::Conn;
-use crate::model::{Mailbox, MailboxKey, QuotaLimits, ServerAnnotation, UserMeta, UserSummary};
+use crate::model::{Mailbox, MailboxKey, QuotaLimits, ServerAnnotation, Tombstone, UserMeta, UserSummary};
 use crate::name::Scope;
 use crate::ticket::{Reply, Request, Select, StoreError, UidSelect};
 
@@ -58,6 +58,15 @@ impl Conn {
                 })
                 .await?,
         )
+    }
+
+    /// Deleted mailboxes still remembered.
+    pub(super) async fn tombstones(&self, scope: &Scope) -> Result<Vec<Tombstone>, StoreError> {
+        let request = Request::Tombstones { scope: scope.clone() };
+        match self.port.store(request).await? {
+            Reply::Tombstones(tombstones) => Ok(tombstones),
+            _ => Err(MISMATCH),
+        }
     }
 
     /// Seen, subscriptions and scripts of a user.

@@ -180,9 +180,7 @@ impl Queue {
         }
         let due = now_ms.saturating_add(grown(config.retry_first_ms, attempts, config.retry_max_ms));
         let seq = self.seq();
-        let action = Arc::clone(&item.action);
-        self.index.insert(action, Seat::Deferred(due, seq));
-        self.deferred.insert((due, seq), item);
+        self.defer(due, seq, item);
     }
 }
 

@@ -4,6 +4,7 @@
 //! A [`Queue`] takes what the log says ([`Entry`]), hands out one [`Task`](crate::master::Task) a scope at a time, and
 //! is told what came of it. Time is an argument, in milliseconds since any fixed moment.
 
+mod comeback;
 mod failure;
 mod item;
 mod lanes;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use protocol::Text;
 use protocol::synclog::Action;
 
+use super::comeback::{Comebacks, Pauses};
 use super::item::{Item, Kind, Stage, Trouble, plain_work};
 use super::lanes::{Flight, LaneId, Lanes, Seq};
 use super::ward::Ward;
@@ -33,6 +34,7 @@ pub struct Queue {
     pub(super) deferred: BTreeMap<(u64, Seq), Item>,
     pub(super) flights: BTreeMap<TaskId, Flight>,
     pub(super) ward: Ward,
+    comebacks: Comebacks,
     /// How many entries are of each age.
     ages: BTreeMap<u64, usize>,
     queued: usize,
@@ -51,6 +53,7 @@ impl Queue {
             deferred: BTreeMap::new(),
             flights: BTreeMap::new(),
             ward: Ward::default(),
+            comebacks: Comebacks::default(),
             ages: BTreeMap::new(),
             queued: 0,
             in_flight: 0,
@@ -174,6 +177,15 @@ impl Queue {
     /// Takes one action in.
     pub(super) fn admit(&mut self, now_ms: u64, action: Action, logged_at_ms: u64) {
         let action = Arc::new(action);
+        let pauses = Pauses {
+            first_ms: self.config.comeback_first_ms,
+            most_ms: self.config.comeback_max_ms,
+        };
+        let pause_ms = self.comebacks.note(&action, now_ms, pauses);
+        let due = now_ms.saturating_add(pause_ms);
+        if pause_ms > 0 {
+            self.hold_back(&action, due);
+        }
         if self.joins(&action, logged_at_ms) || self.is_quarantined(&action, now_ms, logged_at_ms) {
             return;
         }
@@ -187,7 +199,32 @@ impl Queue {
             trouble: None,
         };
         let seq = self.seq();
-        self.wait(seq, item);
+        if pause_ms > 0 {
+            self.defer(due, seq, item);
+        } else {
+            self.wait(seq, item);
+        }
+    }
+
+    /// An equal entry that waits for its turn does not begin before `due`. [CS-LOG-41]
+    fn hold_back(&mut self, action: &Arc<Action>, due: u64) {
+        let Some(&Seat::Waiting(lane, seq)) = self.index.get(action) else {
+            return;
+        };
+        let is_untroubled = |item: &mut Item| item.trouble.is_none();
+        if self.lanes.item_mut(lane, seq).is_some_and(is_untroubled)
+            && let Some(item) = self.unseat(action, Seat::Waiting(lane, seq))
+        {
+            let seq = self.seq();
+            self.defer(due, seq, item);
+        }
+    }
+
+    /// Lets an item wait until a time. Its age is counted already.
+    pub(super) fn defer(&mut self, due: u64, seq: Seq, item: Item) {
+        let action = Arc::clone(&item.action);
+        self.index.insert(action, Seat::Deferred(due, seq));
+        self.deferred.insert((due, seq), item);
     }
 
     /// Whether an entry that has not begun does this too. [CS-LOG-19]

@@ -32,6 +32,10 @@ pub struct QueueConfig {
     pub quarantine_after_ms: u64,
     /// Pause between tries of a quarantined entry.
     pub quarantine_retry_ms: u64,
+    /// How long a mailbox waits that was deleted and is there again for the second time; doubled with each further time.
+    pub comeback_first_ms: u64,
+    /// Longest such pause; a name to which neither happened for twice as long begins anew.
+    pub comeback_max_ms: u64,
 }
 
 impl Default for QueueConfig {
@@ -46,6 +50,8 @@ impl Default for QueueConfig {
             attempts_max: 6,
             quarantine_after_ms: 5 * 60_000,
             quarantine_retry_ms: 60 * 60_000,
+            comeback_first_ms: 1_000,
+            comeback_max_ms: 2 * 60_000,
         }
     }
 }

@@ -69,6 +69,25 @@ impl ScopeView {
 }
 
 impl MailboxView {
+    /// Whether the two differ in a way that the protocol's sums cannot show: both CRCs are the same, and messages change
+    /// places. Two messages under two UIDs have the same XOR whichever of them comes first. [CS-CRC-11]
+    fn is_hidden(
+        &self,
+        other: &MailboxView,
+        here: &BTreeMap<u32, Record>,
+        there: &BTreeMap<u32, Record>,
+    ) -> bool {
+        let sums = |m: &MailboxView| (m.crc, m.highestmodseq, m.last_uid);
+        let differing = here
+            .iter()
+            .filter(|(uid, record)| there.get(uid) != Some(*record));
+        let mut differing =
+            differing.map(|(uid, record)| (record.guid, there.get(uid).map(|record| record.guid)));
+        sums(self) == sums(other)
+            && here.len() == there.len()
+            && differing.all(|(ours, theirs)| theirs.is_some_and(|theirs| theirs != ours))
+    }
+
     fn difference(&self, other: &MailboxView) -> Option<String> {
         let values = |m: &MailboxView| (m.name.clone(), m.acl.clone(), m.uidvalidity, m.last_uid);
         if values(self) != values(other) {
@@ -79,6 +98,9 @@ impl MailboxView {
             live.map(|(uid, record)| (*uid, record.clone())).collect()
         };
         let (here, there) = (live(self), live(other));
+        if self.is_hidden(other, &here, &there) {
+            return None;
+        }
         let uids = here.keys().chain(there.keys());
         let uid = uids.copied().find(|uid| here.get(uid) != there.get(uid))?;
         Some(format!(

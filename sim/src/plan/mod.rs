@@ -168,10 +168,33 @@ pub enum What {
         /// Seconds.
         seconds: i64,
     },
+    /// Something happens to the files of a log.
+    Log {
+        /// Whose: the link that it is for.
+        link: usize,
+        /// What.
+        damage: Damage,
+    },
     /// A backup of the store is made.
     Backup,
     /// The process is stopped and comes back with the last backup of its store, if there is one.
     Restore,
+}
+
+/// What happens to the files of a log.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub enum Damage {
+    /// Its second half is gone, from the middle of a line on: a disk's repair, an operator's hand. What it held is not
+    /// replicated by itself any more; a run over all users is what is left.
+    Cut,
+    /// All files of the channel are gone.
+    Lost,
+    /// Every line is there twice, and those being worked on once more.
+    Twice,
+    /// The reader dies when it has renamed the log, before it has read it.
+    Renamed,
+    /// The reader dies when it has added a renamed log to its working file, before it has removed it.
+    Added,
 }
 
 /// When within a storage ticket a process dies.
@@ -185,6 +208,8 @@ pub enum Moment {
     Unlogged,
     /// When all is done but the answer.
     After,
+    /// Behind the commit, in the middle of the first line of the log. Other tickets: after.
+    Torn,
 }
 
 /// What a client does. What cannot be done (a name taken, nothing there) does nothing.
@@ -251,6 +276,7 @@ impl What {
                 Moment::Intended => "crash before a commit",
                 Moment::Unlogged => "crash between commit and log",
                 Moment::After => "crash before an answer",
+                Moment::Torn => "crash in a line of the log",
             },
             What::Cut { silent: false, .. } => "cut",
             What::Cut { silent: true, .. } => "cut, silent",
@@ -260,6 +286,13 @@ impl What {
             What::Corrupt => "a bit read wrong",
             What::ClockJump { seconds } if *seconds < 0 => "clock back",
             What::ClockJump { .. } => "clock forward",
+            What::Log { damage, .. } => match damage {
+                Damage::Cut => "log cut",
+                Damage::Lost => "log lost",
+                Damage::Twice => "log twice",
+                Damage::Renamed => "reader dies behind a renamed log",
+                Damage::Added => "reader dies behind an added log",
+            },
             What::Backup => "backup",
             What::Restore => "store of a backup",
         }

@@ -55,6 +55,8 @@ pub struct Channel {
     pub link: usize,
     /// The log as it lies on the disk.
     pub log: Vec<u8>,
+    /// A log that was renamed and is not yet in the run file, when a process died there.
+    pub next: Vec<u8>,
     /// The run file: what was taken from the log and was not done when it was written.
     pub run: Vec<u8>,
     /// What was in quarantine when it was written.
@@ -84,6 +86,7 @@ impl Channel {
         Channel {
             link,
             log: Vec::new(),
+            next: Vec::new(),
             run: Vec::new(),
             ward: Vec::new(),
             queue: Queue::new(QueueConfig::default()),
@@ -99,6 +102,7 @@ impl Channel {
     pub fn forget(&mut self) {
         *self = Channel {
             log: std::mem::take(&mut self.log),
+            next: std::mem::take(&mut self.next),
             run: std::mem::take(&mut self.run),
             ward: std::mem::take(&mut self.ward),
             ..Channel::new(self.link)

@@ -85,6 +85,8 @@ pub struct World {
     views: Views,
     /// Hosts whose store was replaced by an older one.
     restored: BTreeSet<usize>,
+    /// Whether a log has lost lines, so that logs alone do not make all equal.
+    is_log_lost: bool,
     /// Whether faults are over.
     is_calm: bool,
     /// What came of the last run by hand.
@@ -138,6 +140,7 @@ impl World {
             ledger: Ledger::default(),
             views: Views::new(),
             restored: BTreeSet::new(),
+            is_log_lost: false,
             is_calm: false,
             last_run: None,
             trace,
@@ -285,6 +288,7 @@ impl World {
                 self.hosts[host].clock_s += seconds;
                 self.ledger.clock_jumped = true;
             }
+            What::Log { link, damage } => self.damage(link, damage),
             What::Backup => self.backup(host),
             What::Restore => self.restore(host),
         }

@@ -13,8 +13,11 @@ use super::host::{Began, PAUSE_MS_FIRST, PAUSE_MS_MAX};
 use super::machine::Machine;
 use super::{Due, World};
 use crate::judge::Owner;
+use crate::plan::Damage;
 use crate::trace::Kind;
 
+/// Until a server is back whose reader died.
+const READER_DOWN_MS: u64 = 20;
 /// How soon a daemon sees what is new in its log.
 const WAKE_MS: u64 = 2;
 
@@ -25,7 +28,7 @@ impl World {
             return;
         }
         for channel in 0..self.hosts[host].channels.len() {
-            self.hosts[host].channels[channel].log.extend_from_slice(lines);
+            append(&mut self.hosts[host].channels[channel].log, lines);
             if self.hosts[host].up {
                 self.wake(host, channel, WAKE_MS);
             }
@@ -47,9 +50,51 @@ impl World {
         let follower = &mut self.hosts[host].channels[channel];
         let ward = follower.ward.clone();
         follower.queue.restore(ward);
+        let next = std::mem::take(&mut follower.next);
+        append(&mut follower.run, &next);
         let left = entries(&follower.run, now_ms);
         follower.queue.add(now_ms, left);
         self.wake(host, channel, WAKE_MS);
+    }
+
+    /// Something happens to the files of a link's log.
+    pub(super) fn damage(&mut self, link: usize, damage: Damage) {
+        let host = self.links.get(link).map_or(0, |way| way.from);
+        let channels = &self.hosts[host].channels;
+        let Some(channel) = channels.iter().position(|channel| channel.link == link) else {
+            return;
+        };
+        self.tell(host, None, Kind::Fault, || format!("its log: {damage:?}"));
+        let is_up = self.hosts[host].up;
+        let follower = &mut self.hosts[host].channels[channel];
+        match damage {
+            Damage::Cut => {
+                follower.log.truncate(follower.log.len() / 2);
+                self.is_log_lost = true;
+            }
+            Damage::Lost => {
+                follower.log.clear();
+                follower.next.clear();
+                follower.run.clear();
+                self.is_log_lost = true;
+            }
+            Damage::Twice => {
+                let again = [follower.log.as_slice(), follower.run.as_slice()].concat();
+                append(&mut follower.log, &again);
+                if is_up {
+                    self.wake(host, channel, WAKE_MS);
+                }
+            }
+            Damage::Renamed | Damage::Added if is_up => {
+                let log = std::mem::take(&mut follower.log);
+                append(&mut follower.next, &log);
+                if damage == Damage::Added {
+                    append(&mut follower.run, &log);
+                }
+                self.crash(host, READER_DOWN_MS, false);
+            }
+            Damage::Renamed | Damage::Added => {}
+        }
     }
 
     /// Looks at a channel: takes what is new, gives what can be done, writes down what is left.
@@ -77,7 +122,7 @@ impl World {
         }
         // Renamed behind what is left in the run file: both are on the disk at any moment.
         let log = std::mem::take(&mut follower.log);
-        follower.run.extend_from_slice(&log);
+        append(&mut follower.run, &log);
         follower.queue.add(now_ms, entries(&log, now_ms));
     }
 
@@ -282,6 +327,14 @@ impl World {
             self.pump(id, MASTER);
         }
     }
+}
+
+/// Adds lines to a file. Behind half a line the line end comes first, as all writers have it.
+fn append(file: &mut Vec<u8>, lines: &[u8]) {
+    if !lines.is_empty() && file.last().is_some_and(|last| *last != b'\n') {
+        file.push(b'\n');
+    }
+    file.extend_from_slice(lines);
 }
 
 fn entries(log: &[u8], now_ms: u64) -> Vec<Entry> {

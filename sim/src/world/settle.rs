@@ -48,7 +48,7 @@ impl World {
         if self.finding.is_some() {
             return;
         }
-        if self.links.iter().all(|link| link.rolling) && self.restored.is_empty() {
+        if self.links.iter().all(|link| link.rolling) && self.restored.is_empty() && !self.is_log_lost {
             // A log is enough: nobody has to run anything by hand.
             self.all_equal();
         }

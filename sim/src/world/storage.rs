@@ -143,6 +143,13 @@ impl World {
         if let Some((Moment::Unlogged, down_ms)) = crash {
             return Stored::Died(down_ms);
         }
+        if let Some((Moment::Torn, down_ms)) = crash {
+            let half = lines
+                .len()
+                .min(1 + lines.iter().position(|byte| *byte == b'\n').unwrap_or(0) / 2);
+            self.log(host, &lines[..half]);
+            return Stored::Died(down_ms);
+        }
         self.hosts[host].intents.clear();
         self.log(host, &lines);
         match crash {

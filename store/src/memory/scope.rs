@@ -339,6 +339,7 @@ impl ScopeData {
                 uniqueid: mailbox.uniqueid.clone(),
                 name: mailbox.name,
                 highestmodseq: mailbox.highestmodseq,
+                uidvalidity: mailbox.uidvalidity,
                 deleted_at,
             };
             self.remove_mailbox(&mailbox.uniqueid, Some(tombstone))?;

@@ -220,6 +220,7 @@ impl Database {
                 uniqueid: mailbox.uniqueid,
                 name: mailbox.name,
                 highestmodseq: mailbox.highestmodseq,
+                uidvalidity: mailbox.uidvalidity,
                 deleted_at,
             })?;
         }

@@ -33,13 +33,14 @@ impl Database {
 
     pub(crate) fn tombstones(&self) -> Outcome<Vec<Tombstone>> {
         self.all(
-            "SELECT uniqueid, name, highestmodseq, deleted_at FROM tombstone ORDER BY uniqueid",
+            "SELECT uniqueid, name, highestmodseq, deleted_at, uidvalidity FROM tombstone ORDER BY uniqueid",
             |row| {
                 Ok(Tombstone {
                     uniqueid: text(row, 0)?,
                     name: text(row, 1)?,
                     highestmodseq: number(row, 2)?,
                     deleted_at: row.get(3)?,
+                    uidvalidity: row.get(4)?,
                 })
             },
         )
@@ -124,11 +125,12 @@ impl Database {
     }
 
     pub(crate) fn put_tombstone(&self, tombstone: &Tombstone) -> Outcome<()> {
-        let sql = "INSERT OR REPLACE INTO tombstone(uniqueid, name, highestmodseq, deleted_at) \
-                   VALUES(?1, ?2, ?3, ?4)";
+        let sql = "INSERT OR REPLACE INTO tombstone(uniqueid, name, highestmodseq, deleted_at, uidvalidity) \
+                   VALUES(?1, ?2, ?3, ?4, ?5)";
         let (uniqueid, name) = (&tombstone.uniqueid[..], &tombstone.name[..]);
         let modseq = tombstone.highestmodseq.cast_signed();
-        self.change(sql, params![uniqueid, name, modseq, tombstone.deleted_at])
+        let (deleted_at, uidvalidity) = (tombstone.deleted_at, tombstone.uidvalidity);
+        self.change(sql, params![uniqueid, name, modseq, deleted_at, uidvalidity])
             .map(drop)
     }
 

@@ -57,6 +57,8 @@ CREATE TABLE deleted(
   uniqueid BLOB NOT NULL, uid INTEGER NOT NULL, guid BLOB NOT NULL, PRIMARY KEY(uniqueid, uid)) WITHOUT ROWID;
 CREATE TRIGGER deleted_goes_with_its_tombstone AFTER DELETE ON tombstone
 BEGIN DELETE FROM deleted WHERE uniqueid = OLD.uniqueid; END;
+", "
+ALTER TABLE tombstone ADD COLUMN uidvalidity INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// Migrations of the locator.

@@ -212,6 +212,7 @@ pub fn a_removed_mailbox_leaves_its_tombstone(bench: &Bench) {
         uniqueid: text(id),
         name: text("user.jane.a"),
         highestmodseq: u64::MAX,
+        uidvalidity: u32::MAX,
         deleted_at,
     };
     let remove = |id: &str, tombstone| Change::RemoveMailbox {
@@ -462,6 +463,7 @@ fn remove_mailbox(name: &str, uniqueid: &str, deleted_at: i64) -> Change {
             uniqueid: text(uniqueid),
             name: text(name),
             highestmodseq: 9,
+            uidvalidity: 3,
             deleted_at,
         }),
     }

@@ -132,6 +132,7 @@ pub fn removing_a_user_keeps_the_deleted_mailboxes(bench: &Bench) {
         uniqueid: text("u0"),
         name: text("user.jane.o"),
         highestmodseq: 2,
+        uidvalidity: 3,
         deleted_at: 1,
     };
     client.transact(
@@ -176,6 +177,7 @@ pub fn removing_a_user_keeps_the_deleted_mailboxes(bench: &Bench) {
         uniqueid: text(id),
         name: text(name),
         highestmodseq: mailbox(name, id).highestmodseq,
+        uidvalidity: mailbox(name, id).uidvalidity,
         deleted_at: 77,
     };
     let tombstones = vec![old, left("u1", INBOX), left("u3", "user.jane.p")];

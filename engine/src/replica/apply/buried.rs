@@ -20,8 +20,10 @@ const UIDS_MAX: usize = 65_536;
 pub(super) struct Buried {
     held: BTreeMap<u32, Guid>,
     highest: u32,
+    /// The UIDVALIDITY that it had; 0 when nobody remembers.
+    uidvalidity: u32,
     /// Whether a UID that a reader may know here is, or will be, another message's.
-    pub(super) is_reused: bool,
+    is_reused: bool,
 }
 
 impl Buried {
@@ -52,9 +54,23 @@ impl Buried {
             // Whoever sends it does not know of the UIDs above its last, and will give them out again.
             buried.is_reused |= buried.highest > last_uid || buried.held.len() > UIDS_MAX;
             if !more || buried.is_reused {
-                return Ok(buried);
+                break;
             }
         }
+        if buried.highest > 0 {
+            let tombstones = conn.tombstones(scope).await?;
+            let tombstone = tombstones
+                .into_iter()
+                .find(|tombstone| tombstone.uniqueid == *uniqueid);
+            buried.uidvalidity = tombstone.map_or(0, |tombstone| tombstone.uidvalidity);
+        }
+        Ok(buried)
+    }
+
+    /// The UIDVALIDITY that it comes back with: never below the one that it had.
+    pub(super) fn uidvalidity(&self, sent: u32) -> u32 {
+        sent.max(self.uidvalidity)
+            .saturating_add(u32::from(self.is_reused))
     }
 
     /// A record of it comes in.

@@ -48,6 +48,7 @@ pub(in super::super) fn tombstone_of(mailbox: &Mailbox, deleted_at: i64) -> Tomb
         uniqueid: mailbox.uniqueid.clone(),
         name: mailbox.name.clone(),
         highestmodseq: mailbox.highestmodseq,
+        uidvalidity: mailbox.uidvalidity,
         deleted_at,
     }
 }

@@ -402,10 +402,8 @@ impl Update {
         let mut end = self.stored.clone();
         header::overwrite(&mut end, &self.line);
         end.last_uid = end.last_uid.max(floor);
-        if self.buried.is_reused {
-            // The peer takes the higher one over when it looks next. [CS-MASTER-23]
-            end.uidvalidity = end.uidvalidity.saturating_add(1);
-        }
+        // The peer takes a higher one over when it looks next. [CS-MASTER-23]
+        end.uidvalidity = self.buried.uidvalidity(end.uidvalidity);
         end.userflags = self.keywords.into_names();
         end.crc = self.crc;
         if self.is_new {

@@ -333,3 +333,54 @@ fn what_has_failed_takes_nothing_with_it() {
     assert_eq!(queue.state().queued, 1);
     assert!(matches!(queue.next(1).unwrap().work, Work::Seen { .. }));
 }
+
+/// [CS-LOG-41]
+#[test]
+fn a_mailbox_that_comes_and_goes_waits_longer_each_time_and_its_deletion_never() {
+    let mut queue = Queue::new(QueueConfig::default());
+    let mut waited = Vec::new();
+    let mut now = 0;
+    for _ in 0..5 {
+        queue.add(now, [entry("UNMAILBOX user.a.x", now)]);
+        assert_eq!(
+            work_in_turn(&mut queue, now),
+            [Work::Unmailbox(Text::from("user.a.x"))]
+        );
+        // Others of the user do not wait for it.
+        queue.add(
+            now,
+            [entry("MAILBOX user.a.x", now), entry("MAILBOX user.a.y", now)],
+        );
+        let began = now;
+        let mut works = work_in_turn(&mut queue, now);
+        while let Some(wake) = queue.wake_at() {
+            now = wake;
+            works.extend(work_in_turn(&mut queue, now));
+        }
+        let all: Vec<&Work> = works.iter().collect();
+        assert!(all.len() <= 2, "{all:?}");
+        waited.push(now - began);
+    }
+    assert_eq!(waited, [0, 1_000, 2_000, 4_000, 8_000]);
+    // After a while of rest it is a mailbox as any other.
+    now += 5 * 60_000;
+    queue.add(
+        now,
+        [entry("UNMAILBOX user.a.x", now), entry("MAILBOX user.a.x", now)],
+    );
+    assert_eq!(work_in_turn(&mut queue, now).len(), 2);
+}
+
+/// [CS-LOG-41]
+#[test]
+fn a_making_that_waits_for_its_turn_is_held_back_too() {
+    let mut queue = queue_of(&["UNMAILBOX user.a.x", "MAILBOX user.a.x"]);
+    queue.add(0, [entry("UNMAILBOX user.a.x", 0), entry("MAILBOX user.a.x", 0)]);
+    assert_eq!(
+        work_in_turn(&mut queue, 0),
+        [Work::Unmailbox(Text::from("user.a.x"))]
+    );
+    assert_eq!(queue.state().deferred, 1);
+    assert_eq!(work_in_turn(&mut queue, 1_000), [mailboxes(&["user.a.x"])]);
+    assert_eq!(queue.state(), Default::default());
+}

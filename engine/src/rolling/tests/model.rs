@@ -142,7 +142,7 @@ struct Run {
 }
 
 impl Run {
-    fn new() -> Self {
+    fn new(comeback_first_ms: u64) -> Self {
         let config = QueueConfig {
             mailboxes_max: 3,
             meta_from: 3,
@@ -153,6 +153,8 @@ impl Run {
             attempts_max: 2,
             quarantine_after_ms: 15,
             quarantine_retry_ms: 300,
+            comeback_first_ms,
+            comeback_max_ms: 60,
         };
         Run {
             queue: Queue::new(config),
@@ -265,7 +267,7 @@ proptest! {
     /// Nothing is lost, no two tasks share a scope, and in the end all is done. [CS-LOG-29] [CS-LOG-30] [CS-LOG-31]
     #[test]
     fn any_sequence_of_outcomes(steps in prop::collection::vec(any_step(), 1..120)) {
-        let mut run = Run::new();
+        let mut run = Run::new(8);
         for step in steps {
             run.step(step);
         }
@@ -282,7 +284,7 @@ proptest! {
                 (0..4usize).prop_map(|which| Step::Done(which, Ok(()))),
             ], 1..80),
     ) {
-        let mut run = Run::new();
+        let mut run = Run::new(0);
         for step in steps {
             let before = run.flights.len();
             run.step(step);
