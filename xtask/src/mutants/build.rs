@@ -29,8 +29,8 @@ pub struct Binary {
 pub struct Built {
     /// Programs with tests.
     pub tests: Vec<Binary>,
-    /// The simulator.
-    pub sim: PathBuf,
+    /// The simulator, unless only unit tests were built.
+    pub sim: Option<PathBuf>,
     /// Switch numbers of mutants that do not compile, or have no place that a switch can be put to.
     pub unviable: BTreeSet<u32>,
 }
@@ -45,6 +45,7 @@ pub fn build(
     target: &Path,
     mutants: &[(u32, &Mutant)],
     mut unviable: BTreeSet<u32>,
+    unit: bool,
 ) -> Result<Built, String> {
     for round in 1..=ROUNDS {
         let left: Vec<(u32, &Mutant)> = mutants
@@ -60,7 +61,7 @@ pub fn build(
             .filter(|message| message["message"]["level"] == "error")
             .collect();
         if errors.is_empty() {
-            return finish(tree, target, unviable);
+            return finish(tree, target, unviable, unit);
         }
         let blamed = blame(&errors, &written);
         println!("   round {round}: {} mutants do not compile", blamed.len());
@@ -76,8 +77,9 @@ pub fn build(
 }
 
 /// Builds what runs, by one command: another choice of packages would mean other features, and all built again.
-fn finish(tree: &Tree, target: &Path, unviable: BTreeSet<u32>) -> Result<Built, String> {
-    let wanted = ["test", "--no-run", "-p", "engine", "-p", "store", "-p", "sim"];
+fn finish(tree: &Tree, target: &Path, unviable: BTreeSet<u32>, unit: bool) -> Result<Built, String> {
+    let mut wanted = vec!["test", "--no-run", "-p", "engine", "-p", "store"];
+    wanted.extend(if unit { &["--lib"][..] } else { &["-p", "sim"] });
     let messages = cargo(tree, target, &wanted)?;
     let (mut tests, mut sim) = (Vec::new(), None);
     for message in &messages {
@@ -104,9 +106,12 @@ fn finish(tree: &Tree, target: &Path, unviable: BTreeSet<u32>) -> Result<Built, 
             _ => {}
         }
     }
-    match (sim, tests.is_empty()) {
-        (Some(sim), false) => Ok(Built { tests, sim, unviable }),
-        _ => {
+    let failed = messages
+        .iter()
+        .any(|message| message["message"]["level"] == "error");
+    match failed || tests.is_empty() || (sim.is_none() && !unit) {
+        false => Ok(Built { tests, sim, unviable }),
+        true => {
             let errors = messages
                 .iter()
                 .filter_map(|message| message["message"]["rendered"].as_str());

@@ -75,7 +75,7 @@ pub fn rehearse(trials: Vec<Trial>, desks: &[Desk]) -> Result<(Vec<Trial>, Vec<S
     Ok((good, bad.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
-/// Judges mutants and writes down each verdict at once.
+/// Judges mutants and writes down each verdict at once. With `before`, only what is caught now changes the verdicts there.
 ///
 /// # Errors
 /// When a program cannot be started or a result cannot be written.
@@ -84,10 +84,11 @@ pub fn judge(
     trials: &[Trial],
     desks: &[Desk],
     results: &Results,
+    before: Option<&BTreeMap<String, Judged>>,
 ) -> Result<(), String> {
     let done = AtomicUsize::new(0);
     share(mutants, desks, |(number, mutant), desk| {
-        let judged = Judged {
+        let mut judged = Judged {
             id: mutant.id.clone(),
             commit: results.commit.clone(),
             viable: true,
@@ -95,6 +96,16 @@ pub fn judge(
             ring1: try_all(*number, Kind::Ring1, trials, desk)?,
         };
         desk.clear();
+        if let Some(before) = before.and_then(|before| before.get(&mutant.id)) {
+            for (now, then) in [
+                (&mut judged.tests, &before.tests),
+                (&mut judged.ring1, &before.ring1),
+            ] {
+                if !now.caught() {
+                    *now = then.clone();
+                }
+            }
+        }
         let nth = done.fetch_add(1, Ordering::Relaxed) + 1;
         let (tests, ring1) = (judged.tests.word(), judged.ring1.word());
         println!(

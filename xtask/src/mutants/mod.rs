@@ -34,6 +34,7 @@ options of run:
   --only ID    only this one; may be given more than once
   --commit C   another commit than the last
   --tests C    with engine/tests and store/tests of this commit, so that nothing else is built again
+  --unit       with unit tests only, which are quick to build; what else is known stays
   --jobs N     so many at a time (default: 1)
   --scratch D  where the copy, its build and the verdicts are (default: target/mutants)
 ";
@@ -45,6 +46,7 @@ struct Asked {
     only: Vec<String>,
     commit: String,
     tests: Option<String>,
+    unit: bool,
     jobs: usize,
     scratch: PathBuf,
 }
@@ -88,6 +90,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
         only: Vec::new(),
         commit: "HEAD".to_owned(),
         tests: None,
+        unit: false,
         jobs: 1,
         scratch: root.join("target/mutants"),
     };
@@ -99,6 +102,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
             "--only" => asked.only.push((*options.next()?).to_owned()),
             "--commit" => asked.commit = (*options.next()?).to_owned(),
             "--tests" => asked.tests = Some((*options.next()?).to_owned()),
+            "--unit" => asked.unit = true,
             "--jobs" => asked.jobs = options.next()?.parse().ok()?,
             "--scratch" => asked.scratch = options.next()?.into(),
             _ => return None,
@@ -139,7 +143,7 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         .filter(|(_, mutant)| refused(mutant))
         .map(|(number, _)| *number)
         .collect();
-    let built = build::build(&tree, &scratch.join("build"), &numbered, refused)?;
+    let built = build::build(&tree, &scratch.join("build"), &numbered, refused, asked.unit)?;
 
     let results = Results::at(verdicts, tree.commit.clone());
     for (_, mutant) in numbered
@@ -185,6 +189,6 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         built.unviable.len(),
         wanted.len()
     );
-    judge::judge(&wanted, &trials, &desks, &results)?;
+    judge::judge(&wanted, &trials, &desks, &results, asked.unit.then_some(&before))?;
     page::print(root, scratch)
 }

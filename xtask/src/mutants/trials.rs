@@ -74,6 +74,9 @@ pub fn all(built: &Built, tree: &Tree, scratch: &Path) -> Result<Vec<Trial>, Str
             add(Kind::Test, name, &binary.path, arguments, &binary.folder);
         }
     }
+    let Some(sim) = &built.sim else {
+        return Ok(trials);
+    };
     let save = scratch.join("findings").to_string_lossy().into_owned();
     for first in (0..SEEDS).step_by(usize::try_from(HANDFUL).unwrap_or(1)) {
         for profile in PROFILES {
@@ -97,7 +100,7 @@ pub fn all(built: &Built, tree: &Tree, scratch: &Path) -> Result<Vec<Trial>, Str
             add(
                 Kind::Ring1,
                 format!("{profile} {first}+{HANDFUL}"),
-                &built.sim,
+                sim,
                 words,
                 &tree.path,
             );
