@@ -374,3 +374,26 @@ fn use_write_ahead_log(conn: &Connection) -> Outcome<()> {
         )))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_configured_as_its_options_say() {
+        let conn = Connection::open_in_memory().expect("opens");
+        let options = Options {
+            cache_bytes: 3 << 20,
+            ..Options::default()
+        };
+        assert!(configure(&conn, &options).is_ok());
+        let value = |name: &str| -> i64 {
+            conn.query_row(&format!("PRAGMA {name}"), [], |row| row.get(0))
+                .expect("a number")
+        };
+        // Negative: in KiB.
+        assert_eq!(value("cache_size"), -3072);
+        assert_eq!(value("synchronous"), 2);
+        assert_eq!(value("journal_size_limit"), 64 << 20);
+    }
+}

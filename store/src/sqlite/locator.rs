@@ -126,3 +126,21 @@ impl Locator {
         .map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_from_its_first_note_on() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let locator = Locator::open(dir.path(), &Options::default()).expect("opens");
+        assert_eq!(locator.knows("jane.db"), Ok(false));
+        let jane = Scope::User(Text::from("jane"));
+        locator.note("jane.db", &jane, &[]).expect("notes");
+        assert_eq!(locator.knows("jane.db"), Ok(true));
+        assert_eq!(locator.knows("joe.db"), Ok(false));
+        locator.clear().expect("clears");
+        assert_eq!(locator.knows("jane.db"), Ok(false));
+    }
+}

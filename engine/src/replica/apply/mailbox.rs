@@ -500,3 +500,34 @@ fn disagree(name: &Text, here: SyncCrc, sent: SyncCrc) -> Fail {
         here.basic, here.annot, sent.basic, sent.annot
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Annotation, Flags, Guid};
+
+    #[test]
+    fn what_a_record_weighs_grows_by_what_it_holds() {
+        let mut record = Record {
+            uid: 1,
+            modseq: 1,
+            last_updated: 0,
+            flags: Flags::default(),
+            internaldate: 0,
+            size: 1,
+            guid: Guid::NULL,
+            annotations: Vec::new(),
+        };
+        let bare = weight(&record);
+        record.flags.keywords = vec![Text::from("ten bytes!"), Text::from("$a")];
+        assert_eq!(weight(&record), bare + 10 + 24 + 2 + 24);
+        record.flags.keywords.clear();
+        record.annotations.push(Annotation {
+            entry: Text::from("/comment"),
+            userid: Text::from("jane"),
+            modseq: 0,
+            value: Text::from("value"),
+        });
+        assert_eq!(weight(&record), bare + 8 + 4 + 5 + 96);
+    }
+}
