@@ -248,7 +248,12 @@ fn a_cyrus_gets_each_user_a_message_of_their_own() {
     master.append(INBOX, &["for both"]);
     master.append("user.bob", &["for both"]);
     let job = Job::Users(vec![Text::from("bob"), Text::from("jane")]);
-    let outcome = pair::sync_as_cyrus(job, &master.store, &replica.store);
+    // One after the other, so that the second could count on what the first has sent.
+    let config = MasterConfig {
+        items_at_once: 1,
+        ..pair::master_config(job)
+    };
+    let outcome = pair::connect(config, &master.store, &replica.store, "3.6.1", Wire::default());
     assert_eq!(outcome.progress.ended, Some(Ending::Done));
     assert_eq!(outcome.progress.messages_sent, 2);
 }

@@ -235,3 +235,37 @@ fn an_intermediate_name_does_not_replace_a_mailbox() {
         assert_eq!(records(&replica.store, kept).len(), 1);
     }
 }
+
+#[test]
+fn a_mailbox_that_is_only_a_name_there_is_sent() {
+    let (mut master, mut replica) = pair_with_mail();
+    master.create(&["user.jane.b"]);
+    let ours = master.mailbox("user.jane.b");
+    let theirs = placeholder(
+        &master,
+        "user.jane.b",
+        &ours.uniqueid.to_string(),
+        ours.foldermodseq,
+    );
+    replica.write(jane(), vec![Change::PutMailbox(Box::new(theirs))]);
+    assert!(replica.mailbox("user.jane.b").is_placeholder());
+    let (_, outcome) = asked(&master, &replica, OURS);
+    assert_eq!(
+        outcome.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        outcome.progress
+    );
+    assert!(!replica.mailbox("user.jane.b").is_placeholder());
+}
+
+#[test]
+fn scripts_are_sent_to_a_replica_that_lists_none() {
+    let (mut master, replica) = pair_with_mail();
+    asked(&master, &replica, CYRUS);
+    assert_eq!(asked(&master, &replica, CYRUS).0, ["Summary"]);
+    give_scripts(&mut master);
+    let (_, outcome) = asked(&master, &replica, CYRUS);
+    let said = String::from_utf8_lossy(&outcome.said).into_owned();
+    assert!(said.contains("APPLY SIEVE %("), "{said}");
+}
