@@ -15,6 +15,7 @@ pub mod judge;
 pub mod plan;
 pub mod planted;
 pub mod report;
+pub mod ring2;
 pub mod run;
 pub mod seeded;
 pub mod shrink;

@@ -5,6 +5,7 @@ mod coverage;
 mod exhaustive;
 mod one;
 mod planted;
+mod ring2;
 mod run;
 
 use std::path::PathBuf;
@@ -152,6 +153,7 @@ fn threads(asked: Option<usize>) -> usize {
 /// Does what the arguments say.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
+        Command::Run(arguments) if arguments.ring == 2 => ring2::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Canary { json } => canary::run(json),
         Command::Planted {
@@ -167,9 +169,9 @@ pub fn main() -> ExitCode {
             save,
         } => exhaustive::run(operations, threads, &save),
         Command::Coverage { seeds, json } => coverage::run(seeds, json),
-        Command::Replay { plan } => one::replay(&plan),
+        Command::Replay { plan } => ring2::replay(&plan).unwrap_or_else(|| one::replay(&plan)),
         Command::Shrink { plan, output } => one::shrink(&plan, output),
-        Command::Story { plan, html } => one::story(&plan, html),
+        Command::Story { plan, html } => ring2::tell(&plan).unwrap_or_else(|| one::story(&plan, html)),
     };
     match done {
         Ok(code) => ExitCode::from(code),

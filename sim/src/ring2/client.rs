@@ -17,6 +17,7 @@ use tokio::time::sleep;
 use super::court::{Court, Order};
 use super::plan::Place;
 use super::platform::Simulated;
+use super::sabotage::Sabotage;
 use super::server::{PASSWORD, USER};
 use super::session::Watched;
 use super::{PORT, name_of};
@@ -43,13 +44,22 @@ pub async fn follow(court: Court, link: usize) -> turmoil::Result {
         resume(&court, link, &mut queue);
     }
     loop {
-        orders.wait_for(|order| *order == Order::Work).await?;
+        court.until_work(place, &mut orders).await?;
         let mut stop = orders.clone();
+        let is_deaf = court.is_sabotaged(Sabotage::DeafClients);
         let stop = async move {
+            if is_deaf {
+                std::future::pending::<()>().await;
+            }
             // The court lives as long as the run.
             let _ = stop.wait_for(|order| *order == Order::Stop).await;
         };
-        court.follower(link, |follower| follower.progress.runs += 1);
+        if court.is_calm() && court.is_sabotaged(Sabotage::Sleepers) {
+            return Ok(());
+        }
+        if court.is_calm_before(link) {
+            court.follower(link, |follower| follower.progress.runs += 1);
+        }
         let ended = if court.link(link).rolling {
             roll(&court, link, &mut queue, stop).await
         } else {
@@ -251,6 +261,11 @@ fn queue_config() -> QueueConfig {
 fn target(court: &Court, link: usize) -> Target {
     let tuning = court.tuning();
     let server = Place::Server(court.link(link).to);
+    let patience = if court.is_sabotaged(Sabotage::PatientPeers) {
+        100
+    } else {
+        1
+    };
     Target {
         peer: PeerAddress::Tcp {
             host: name_of(server),
@@ -264,8 +279,8 @@ fn target(court: &Court, link: usize) -> Target {
             mechanisms: vec!["PLAIN".to_owned()],
             allow_plain: true,
         }),
-        connect_timeout: Duration::from_millis(tuning.connect_timeout_ms),
-        peer_timeout: Duration::from_millis(tuning.peer_timeout_ms),
+        connect_timeout: Duration::from_millis(tuning.connect_timeout_ms * patience),
+        peer_timeout: Duration::from_millis(tuning.peer_timeout_ms * patience),
         tls: None,
         mechanisms: Vec::new(),
         trace: None,

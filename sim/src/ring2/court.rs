@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::plan::{Place, Plan, Trouble, Tuning};
 use super::rules::{self, Broken, Left, Patience};
+use super::sabotage::Sabotage;
 use crate::judge::{Commit, Judge, Kept, Ledger, Note, Owner, ScopeView, Views};
 use crate::plan::Link;
 use crate::report::{Finding, Report, Verdict};
@@ -110,6 +111,7 @@ struct State {
     ledger: Ledger,
     views: Views,
     calm_since_ms: Option<u64>,
+    sabotage: Option<Sabotage>,
     trace: Trace,
     hash: u64,
     report: Report,
@@ -118,7 +120,7 @@ struct State {
 
 impl Court {
     /// Of a plan, before anything happens.
-    pub fn new(plan: &Plan, trace: Trace) -> Self {
+    pub fn new(plan: &Plan, trace: Trace, sabotage: Option<Sabotage>) -> Self {
         let machine = || Machine {
             store: MemoryStore::new(),
             clock_s: 0,
@@ -151,6 +153,7 @@ impl Court {
             ledger: Ledger::default(),
             views: Views::new(),
             calm_since_ms: None,
+            sabotage,
             trace,
             hash: 0xcbf2_9ce4_8422_2325,
             report: Report::default(),
@@ -165,6 +168,11 @@ impl Court {
     /// Settings of the run.
     pub fn tuning(&self) -> Tuning {
         self.state().tuning
+    }
+
+    /// Whether this is done wrong.
+    pub fn is_sabotaged(&self, by: Sabotage) -> bool {
+        self.state().sabotage == Some(by)
     }
 
     /// A link.
@@ -328,6 +336,25 @@ impl Court {
         match state.programs.get(&place) {
             Some(program) => program.order.subscribe(),
             None => watch::channel(Order::Stop).1,
+        }
+    }
+
+    /// Waits for the order to work. One that is told to stop meanwhile has stopped.
+    ///
+    /// # Errors
+    /// There is no court any more.
+    pub async fn until_work(
+        &self,
+        place: Place,
+        orders: &mut watch::Receiver<Order>,
+    ) -> Result<(), watch::error::RecvError> {
+        loop {
+            let order = *orders.borrow_and_update();
+            if order == Order::Work {
+                return Ok(());
+            }
+            self.has_stopped(place);
+            orders.changed().await?;
         }
     }
 
@@ -627,7 +654,11 @@ impl Court {
     pub fn is_calm_before(&self, link: usize) -> bool {
         let state = self.state();
         let from = state.links[link].from;
-        let mut before = state.links.iter().zip(&state.followers).filter(|(link, _)| link.to == from);
+        let mut before = state
+            .links
+            .iter()
+            .zip(&state.followers)
+            .filter(|(link, _)| link.to == from);
         state.calm_since_ms.is_some() && before.all(|(_, follower)| follower.progress.done)
     }
 
@@ -740,6 +771,11 @@ impl State {
             Ok(arrived) => arrived,
             Err(error) => return self.found(Verdict::Harness, "a store can be read", format!("{error:#}")),
         };
+        let mut clients = self
+            .programs
+            .iter()
+            .filter(|(place, _)| matches!(place, Place::Client(_)));
+        let is_quiet = clients.all(|(_, program)| program.sessions == 0);
         let commit = Commit {
             host,
             owner,
@@ -749,6 +785,7 @@ impl State {
             ledger: &self.ledger,
             client: note,
             arrived: &arrived,
+            is_quiet,
         };
         let judgement = self.judge.ask(|checker| checker.committed(&commit));
         self.judged(judgement);

@@ -80,13 +80,13 @@ fn tuning(seeded: &mut Seeded) -> Tuning {
         slow_flush_one_in: rarely[seeded.below(4)],
     };
     Tuning {
-        tick_ms: [5, 10, 25][seeded.below(3)],
+        tick_ms: [10, 25, 50][seeded.below(3)],
         latency_ms_max: [5, 30, 150][seeded.below(3)],
         any_order: seeded.one_in(2),
         bytes_per_ms: [0, 0, 4, 50][seeded.below(4)],
         chop,
         store_ms_max: [0, 2, 40][seeded.below(3)],
-        peer_timeout_ms: [2_000, 4_000, 9_000][seeded.below(3)],
+        peer_timeout_ms: [2_000, 3_000, 6_000][seeded.below(3)],
         login_timeout_ms: [2_000, 5_000][seeded.below(2)],
         connect_timeout_ms: [1_500, 3_000][seeded.below(2)],
         grace_ms: [50, 500, 3_000][seeded.below(3)],

@@ -12,6 +12,7 @@ pub mod plan;
 mod platform;
 pub mod rules;
 mod run;
+pub mod sabotage;
 mod server;
 mod session;
 mod strangers;
@@ -19,7 +20,7 @@ pub mod stream;
 mod world;
 
 pub use generate::generate;
-pub use run::{Outcome, execute, many, seed, story};
+pub use run::{Outcome, execute, execute_with, many, seed, story};
 
 /// Where servers listen.
 pub const PORT: u16 = 2005;

@@ -9,6 +9,7 @@ use std::sync::{Mutex, Once, PoisonError};
 use super::generate;
 use super::plan::Plan;
 use super::rules;
+use super::sabotage::Sabotage;
 use super::world::World;
 use crate::plan::HOST_NAMES;
 use crate::report::{Clock, Finding, Report, Verdict};
@@ -56,10 +57,17 @@ pub(super) fn panicked() -> Option<String> {
 
 /// Runs one plan; a panic is a finding.
 pub fn execute(plan: &Plan, traced: bool) -> Outcome {
+    execute_with(plan, traced, None)
+}
+
+/// The same with something done wrong on purpose.
+pub fn execute_with(plan: &Plan, traced: bool, sabotage: Option<Sabotage>) -> Outcome {
     watch_panics();
     // Of an earlier run, and none of this one's.
     drop(panicked());
-    let ran = catch_unwind(AssertUnwindSafe(|| World::new(plan, Trace::new(traced)).run()));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        World::new(plan, Trace::new(traced), sabotage).run()
+    }));
     let (mut report, happened, hash) = ran.unwrap_or_default();
     if let Some(text) = panicked() {
         report.finding = Some(Finding {

@@ -14,6 +14,7 @@ use turmoil::net::TcpListener;
 use super::court::{Court, Order};
 use super::plan::Place;
 use super::platform::{Listening, Simulated};
+use super::sabotage::Sabotage;
 use super::session::Watched;
 use super::{PORT, rules};
 
@@ -44,13 +45,18 @@ pub async fn serve(court: Court, host: usize, verifiers: Arc<dyn Verifiers>) -> 
     let place = Place::Server(host);
     let mut orders = court.orders(place);
     loop {
-        orders.wait_for(|order| *order == Order::Work).await?;
+        court.until_work(place, &mut orders).await?;
         let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
         let listening = Listening::new(listener, &court, place);
         let listener = Listener::other(Box::new(listening), format!("server {host}"));
         let sessions: NewSession = {
             let court = court.clone();
-            Arc::new(move || Box::new(Watched::new(&court, place)))
+            Arc::new(move || {
+                if court.is_sabotaged(Sabotage::Leak) {
+                    std::mem::forget(Watched::new(&court, place));
+                }
+                Box::new(Watched::new(&court, place))
+            })
         };
         let notice: Notice = {
             let court = court.clone();
@@ -93,6 +99,7 @@ fn tasks() -> i64 {
 fn config(court: &Court) -> ServerConfig {
     let tuning = court.tuning();
     let pause = Duration::from_millis(tuning.pause_ms);
+    let times = |by| if court.is_sabotaged(by) { 100 } else { 1 };
     ServerConfig {
         servername: "sim".to_owned(),
         version: "mailtwin sim".to_owned(),
@@ -102,12 +109,12 @@ fn config(court: &Court) -> ServerConfig {
         allow_plaintext: true,
         tls: None,
         tls_required: false,
-        login_timeout: Duration::from_millis(tuning.login_timeout_ms),
+        login_timeout: Duration::from_millis(tuning.login_timeout_ms * times(Sabotage::PatientLogins)),
         compress: tuning.server_deflate,
         partitions: Vec::new(),
         unauthenticated_bytes_max: 4_096,
-        peer_timeout: Duration::from_millis(tuning.peer_timeout_ms),
-        shutdown_grace: Duration::from_millis(tuning.grace_ms),
+        peer_timeout: Duration::from_millis(tuning.peer_timeout_ms * times(Sabotage::PatientPeers)),
+        shutdown_grace: Duration::from_millis(tuning.grace_ms * times(Sabotage::LongGrace)),
         guests: GuestLimits {
             total_max: tuning.guests_max,
             per_address_max: tuning.guests_each_max,

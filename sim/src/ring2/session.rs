@@ -6,6 +6,7 @@ use store::memory::MemorySession;
 
 use super::court::Court;
 use super::plan::Place;
+use super::sabotage::Sabotage;
 use crate::world::read::owner_of;
 
 /// A session of a program.
@@ -53,6 +54,13 @@ impl Session for Watched {
             }
             _ => Vec::new(),
         };
+        let is_replica = matches!(self.place, Place::Server(_));
+        if self.court.is_sabotaged(Sabotage::Panic) && is_replica && !scopes.is_empty() {
+            panic!("sabotage");
+        }
+        if self.court.is_sabotaged(Sabotage::LostCommits) && is_replica && request == Request::Commit {
+            return self.inner.execute(Request::Rollback);
+        }
         let answer = self.inner.execute(request);
         if answer.is_ok() {
             let host = self.court.machine_of(self.place);

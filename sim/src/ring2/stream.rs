@@ -13,6 +13,7 @@ use tokio::time::{Instant, Sleep};
 use super::court::Court;
 use super::plan::{Chop, Place, Trouble};
 use super::rules;
+use super::sabotage::Sabotage;
 use crate::seeded::Seeded;
 
 /// Bytes of one read at most, whatever is asked for.
@@ -30,6 +31,8 @@ pub struct Chopper<S> {
     /// How fast it takes bytes, and how long it takes none because it took some.
     bytes_per_ms: u64,
     busy: Option<Pin<Box<Sleep>>>,
+    /// Never ready, and always about to be.
+    spins: bool,
     /// How often it was asked since anything moved, and when that began.
     polls: u32,
     polls_at: Instant,
@@ -71,6 +74,7 @@ impl<S> Chopper<S> {
             flushing: None,
             bytes_per_ms: court.tuning().bytes_per_ms,
             busy: None,
+            spins: court.is_sabotaged(Sabotage::Spin),
             polls: 0,
             polls_at: Instant::now(),
         }
@@ -120,7 +124,7 @@ impl<S> Chopper<S> {
     /// Whether it says that it is not ready although it could be.
     fn dallies(&mut self, cx: &Context<'_>) -> bool {
         let one_in = self.chop.pending_one_in;
-        let dallies = one_in > 0 && self.chance.one_in(one_in);
+        let dallies = self.spins || (one_in > 0 && self.chance.one_in(one_in));
         if dallies {
             cx.waker().wake_by_ref();
         }
@@ -172,11 +176,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Chopper<S> {
         if this.dallies(cx) {
             return Poll::Pending;
         }
-        let count = this
-            .allowed(buf.len(), this.chop.write_bytes_max)
-            .max(1)
-            .min(buf.len());
+        if let Some(busy) = &mut this.busy {
+            ready!(busy.as_mut().poll(cx));
+            this.busy = None;
+        }
+        let count = this.allowed(buf.len(), this.chop.write_bytes_max).max(1);
+        let count = count.min(buf.len());
         let written = ready!(Pin::new(&mut this.inner).poll_write(cx, &buf[..count]))?;
+        let takes_ms = (written as u64).checked_div(this.bytes_per_ms);
+        if let Some(takes_ms) = takes_ms.filter(|ms| *ms > 0) {
+            this.busy = Some(Box::pin(tokio::time::sleep(Duration::from_millis(takes_ms))));
+        }
         this.moved(true, &buf[..written]);
         Poll::Ready(Ok(written))
     }

@@ -13,6 +13,7 @@ use super::court::{Court, Order};
 use super::plan::{Manner, Place, Plan, Step, Tuning, What};
 use super::rules;
 use super::run::panicked;
+use super::sabotage::Sabotage;
 use super::{client, name_of, server, strangers};
 use crate::plan::Deed;
 use crate::report::{Report, Verdict};
@@ -21,7 +22,7 @@ use crate::world::client::{changes_of, user_of};
 use crate::world::read::scope_of;
 
 /// Where those come from who never log in, and those who do and mean no good.
-const STRANGERS: [&str; 2] = ["stranger", "crank"];
+const STRANGERS: [(&str, bool); 2] = [("stranger", false), ("crank", true)];
 /// Segments under way in one direction of a connection, and connections that wait to be accepted: the network panics where
 /// there are more of these.
 const SEGMENTS: usize = 512;
@@ -63,9 +64,9 @@ pub struct World<'a> {
 
 impl World<'_> {
     /// The world of a plan, at its beginning.
-    pub fn new(plan: &Plan, trace: Trace) -> Self {
+    pub fn new(plan: &Plan, trace: Trace, sabotage: Option<Sabotage>) -> Self {
         let tuning = plan.tuning;
-        let court = Court::new(plan, trace);
+        let court = Court::new(plan, trace, sabotage);
         let mut builder = Builder::new();
         builder
             .epoch(UNIX_EPOCH + Duration::from_secs(1_790_000_000))
@@ -96,11 +97,20 @@ impl World<'_> {
             });
         }
         let (visits, come) = watch::channel(Some(Vec::new()));
-        for (nth, name) in STRANGERS.into_iter().enumerate() {
+        let comes = |who_log_in: bool| {
+            plan.steps.iter().any(|step| match step.what {
+                What::Stranger { manner, .. } => (manner == Manner::Deaf) == who_log_in,
+                _ => false,
+            })
+        };
+        // Machines cost time, even those that do nothing.
+        for (name, who_log_in) in STRANGERS.into_iter().filter(|(_, who)| comes(*who)) {
             let come = come.clone();
-            sim.host(name, move || strangers::send(come.clone(), nth == 1));
+            sim.host(name, move || strangers::send(come.clone(), who_log_in));
+            if !who_log_in {
+                court.strangers_are(sim.lookup(name));
+            }
         }
-        court.strangers_are(sim.lookup(STRANGERS[0]));
         for link in 0..plan.links.len() {
             let place = Place::Client(link);
             places.push(place);
