@@ -1,2 +1,24 @@
 about: sync_client of cyrus-imapd 3.2, as Debian packages it
 extends: client-cyrus
+
+conforms: master/capabilities-without-their-line
+
+scenario: master/checksum-once
+does: not sent
+reason: the state is not asked for again before the second attempt
+rules: [CS-MASTER-30]
+
+scenario: master/no-copyback
+does: not sent
+reason: FORCE came with 3.6
+rules: [CS-MASTER-40]
+
+scenario: master/set-up-order
+does: not sent
+reason: CAPABILITIES came with 3.6
+rules: [CS-CONN-29]
+
+scenario: master/unknown-mailbox-of-the-replica-stays
+does: APPLY UNMAILBOX *
+reason: whatever the master does not have is deleted on the replica
+rules: [CS-MASTER-11]

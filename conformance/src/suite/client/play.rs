@@ -19,7 +19,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// How long a run of a client may take.
-const RUN_LIMIT: Duration = Duration::from_secs(60);
+const RUN_LIMIT: Duration = Duration::from_secs(40);
 
 /// A client under test and the two stores.
 pub struct Stage<'a> {
@@ -114,13 +114,14 @@ impl Play<'_, '_> {
             }
             Action::Have(side, text) => self.have(step, *side, text)?,
             Action::On(rule) => self.rules.push(rule.clone()),
-            Action::Run(arguments) => self.run(arguments)?,
+            Action::Run(arguments) => self.run(step, arguments)?,
             Action::Sent(line) => self.sent(step, line)?,
             Action::Never(line) => self.never(step, line)?,
             Action::Exit(exit) => {
                 let fits = match exit {
                     Exit::Code(code) => self.run.code == Some(*code),
                     Exit::Failure => self.run.code.is_some_and(|code| code != 0),
+                    Exit::Any => self.run.code.is_some(),
                 };
                 if !fits {
                     let code = self.run.code.map_or("signal".to_owned(), |code| code.to_string());
@@ -171,7 +172,7 @@ impl Play<'_, '_> {
         }
     }
 
-    fn run(&mut self, arguments: &Template) -> Done {
+    fn run(&mut self, step: &Step, arguments: &Template) -> Done {
         let arguments = lock(self.scope).bytes(arguments)?;
         let arguments = String::from_utf8_lossy(&arguments).into_owned();
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
@@ -181,6 +182,7 @@ impl Play<'_, '_> {
             .map_err(|error| format!("listening: {error}"))?;
         let mut command = (self.stage.client)(&address.to_string(), &arguments)?;
         let shared = Shared::new(self.scope, &std::mem::take(&mut self.rules));
+        let started = Instant::now();
         let output = std::thread::scope(|scope| {
             let server = scope.spawn(|| replica::serve(&listener, &self.stage.there.address, &shared));
             let output = process::run(&mut command, RUN_LIMIT);
@@ -188,8 +190,15 @@ impl Play<'_, '_> {
             // What the listener has against it shows in the run.
             let _ = server.join();
             output
-        })?;
+        });
         self.transcript.append(&mut lock(&shared.events));
+        let output = match output {
+            Ok(output) => output,
+            Err(error) if started.elapsed() >= RUN_LIMIT => {
+                return Err(failed(step, b"still running", error.to_string()));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let commands = std::mem::take(&mut *lock(&shared.commands));
         self.run = Run {
             commands,
@@ -213,7 +222,8 @@ impl Play<'_, '_> {
                     return Ok(());
                 }
                 Err(why) => {
-                    nearest = format!("{nearest}\n{}: {why}", crate::error_text(command, 300));
+                    let shown = crate::error_text(&scope.redacted(command), 300);
+                    nearest = format!("{nearest}\n{shown}: {why}");
                 }
             }
         }

@@ -68,6 +68,8 @@ pub enum Exit {
     Code(i32),
     /// With any other than 0.
     Failure,
+    /// With any code: not by a signal.
+    Any,
 }
 
 /// What the replica does when a command fits.
@@ -257,6 +259,7 @@ fn step(steps: &mut Vec<Step>, line: usize, text: &str, word: &str, rest: &str) 
         ("never", "") => Action::Never(expected(rest, false)?),
         ("never", "raw") => Action::Never(expected(rest, true)?),
         ("exit", "") if rest == "not 0" => Action::Exit(Exit::Failure),
+        ("exit", "") if rest == "any" => Action::Exit(Exit::Any),
         ("exit", "") => Action::Exit(Exit::Code(rest.parse().map_err(|_| "exit: CODE or exit: not 0")?)),
         ("says", "") => Action::Says(expected(rest, true)?),
         ("ask", "here" | "there") => Action::Ask(side, value(rest)?),

@@ -1,5 +1,7 @@
 "use strict";
 const data = JSON.parse(document.getElementById("data").textContent);
+// A short word for the head of a narrow column.
+const SHORT = { "deviates-as-known": "known", "unexpected-pass": "surprise" };
 const VERDICTS = { "pass": "✓", "deviates-as-known": "≠", "skipped": "–", "fail": "✗", "unexpected-pass": "!✓", "error": "?" };
 
 function element(name, attributes = {}, ...children) {
@@ -59,7 +61,7 @@ const totals = data.subjects.map(({ name, report }) => element("tr", {}, element
     const count = report.counts[verdict] || 0;
     return element("td", { class: `number ${count ? verdict : ""}` }, String(count));
   }), element("td", { class: "number" }, report.seconds.toFixed(1))));
-document.getElementById("totals").append(element("h2", {}, "Subjects"), table(["subject", "as", ...Object.keys(VERDICTS), "seconds"], totals));
+document.getElementById("totals").append(element("h2", {}, "Subjects"), table(["subject", "as", ...Object.keys(VERDICTS).map((verdict) => `${VERDICTS[verdict]} ${SHORT[verdict] || verdict}`), "seconds"], totals));
 
 if (data.matrix) {
   const stages = [...new Set(data.matrix.map((cell) => cell.stage))];
@@ -100,7 +102,7 @@ for (const [name, one] of [...scenarios].sort(([left], [right]) => (left < right
 const headings = [];
 for (const [subject, rows] of sections) {
   const heading = element("h2", {}, subject);
-  const body = table(["scenario", ...columns], rows.map((one) => one.row));
+  const body = table(["scenario", ...columns.map((name) => name.replace(/^cyrus-/, ""))], rows.map((one) => one.row));
   headings.push({ heading, body, rows });
   list.append(heading, body);
 }
