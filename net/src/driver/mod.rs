@@ -300,7 +300,7 @@ pub async fn drive<M: Drive, S: AsyncRead + AsyncWrite + Unpin>(
 type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Sends what is left, says that nothing more comes, and gives the peer a moment to read it. One that does not take it holds
-/// nobody longer than the grace who wants to stop. [CS-CONN-26]
+/// nobody longer than the grace who wants to stop. [CS-CONN-26] [CS-CONN-56]
 async fn close<S: AsyncRead + AsyncWrite + Unpin>(
     mut wire: Wire<S>,
     until: Instant,
@@ -567,7 +567,7 @@ impl<M: Drive, S: AsyncRead + AsyncWrite + Unpin, O: FnMut(&M)> Connection<M, S,
             {
                 return Poll::Ready(Event::End(End::Displaced));
             }
-            // The grace runs from now on, also for a machine whose peer does not take what it says.
+            // The grace runs from now on, also for a machine whose peer does not take what it says. [CS-CONN-56]
             if let Some(stop) = &mut self.stop
                 && stop.as_mut().poll(cx).is_ready()
             {

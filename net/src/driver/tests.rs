@@ -579,6 +579,7 @@ async fn useless_deflated_data_ends_the_connection() {
 }
 
 /// Found by the second ring of the simulator: a goodbye that nobody takes held a server for as long as a peer may be silent.
+/// [CS-CONN-56]
 #[tokio::test(start_paused = true)]
 async fn a_goodbye_that_nobody_takes_holds_nobody_longer_than_the_grace() {
     let options = Options {
@@ -618,6 +619,7 @@ async fn a_goodbye_that_nobody_takes_holds_nobody_longer_than_the_grace() {
 }
 
 /// Found by the second ring of the simulator: a machine with something to say was not told to stop, nor was its time counted.
+/// [CS-CONN-56]
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_holds_nobody_longer_than_the_grace() {
     let options = Options {
