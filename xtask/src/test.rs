@@ -60,6 +60,8 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
     let finished = step::run("documentation examples", "cargo test --workspace --doc", &[]);
     tally.tests(&finished.output, finished.ok);
 
+    simulate(&mut tally);
+
     fuzz(&mut tally);
 
     judge(servers, &mut tally);
@@ -72,6 +74,19 @@ pub fn run(cyrus: Cyrus) -> ExitCode {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
+    }
+}
+
+/// What the simulator is asked on every change; longer runs are commands of its own. Built with some optimisation, for what
+/// that costs is less than what it saves.
+const SIMULATIONS: [(&str, &str); 1] = [(
+    "simulator: canaries, determinism, fixed seeds, seeds of the commit",
+    "cargo run --quiet -p sim -- check",
+)];
+
+fn simulate(tally: &mut Tally) {
+    for (title, command) in SIMULATIONS {
+        tally.step(step::run(title, command, &[("CARGO_PROFILE_DEV_OPT_LEVEL", "1")]).ok);
     }
 }
 

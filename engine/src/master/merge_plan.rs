@@ -308,6 +308,7 @@ impl Resolver {
     }
 
     fn finish(mut self) -> Tried<Resolved> {
+        let came: BTreeSet<Print> = self.adopted.iter().map(|(record, _)| print_of(record)).collect();
         for (record, rule) in std::mem::take(&mut self.adopted) {
             self.decide(&record, rule, Deed::Adopt);
             self.resolved.wanted.push(record.clone());
@@ -328,6 +329,11 @@ impl Resolver {
                         uid: new_uid,
                         ..record
                     }
+                }
+                // The other side, a master too, had moved it there, and was interrupted before it could be expunged here.
+                Move::Renumber(record) if came.contains(&print_of(&record)) => {
+                    self.decide(&record, "CS-SPLIT-31", Deed::CopiedBefore);
+                    continue;
                 }
                 Move::Renumber(record) => {
                     let new_uid = self.new_uid()?;

@@ -32,6 +32,12 @@ impl Queue {
         };
         for (seq, item) in flight.items {
             self.landed(&item);
+            if item.is_probe() {
+                // Nobody counts it as waiting, so that it would wait for something else to happen.
+                let soon = now_ms.saturating_add(self.config.retry_first_ms.max(1));
+                self.ward.rest(&item.action, soon);
+                continue;
+            }
             self.again(now_ms, seq, item);
         }
         for lane in flight.lanes {

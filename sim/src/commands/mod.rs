@@ -1,6 +1,7 @@
 //! The program's commands.
 
 mod canary;
+mod check;
 mod coverage;
 mod exhaustive;
 mod one;
@@ -37,6 +38,15 @@ enum Command {
         /// One line of JSON in place of a table.
         #[arg(long)]
         json: bool,
+    },
+    /// What the test command runs: canaries, seeds twice, fixed seeds of each profile, seeds that come from the commit.
+    Check {
+        /// How many seeds of each profile, and how many of the commit.
+        #[arg(long, default_value_t = 300)]
+        seeds: u64,
+        /// The commit; that of the sources by default.
+        #[arg(long, value_parser = parse_seed)]
+        commit: Option<u64>,
     },
     /// Builds planted bugs into a copy of the sources, and runs seeds with each of them until it is found.
     Planted {
@@ -156,6 +166,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) if arguments.ring == 2 => ring2::run(&arguments),
         Command::Run(arguments) => run::run(&arguments),
         Command::Canary { json } => canary::run(json),
+        Command::Check { seeds, commit } => check::run(seeds, commit),
         Command::Planted {
             names,
             seconds,

@@ -44,7 +44,7 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         let mut seeded = Seeded::new(seed ^ 0x4449_414c);
         dialects.extend((0..swarm.hosts).map(|_| Dialect::any(&mut seeded)));
     }
-    Plan {
+    let mut plan = Plan {
         seed,
         profile: chosen,
         dialects,
@@ -52,7 +52,9 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         links: swarm.links,
         noise,
         steps,
-    }
+    };
+    super::rare::add(&mut plan);
+    plan
 }
 
 /// A mailbox from the beginning.

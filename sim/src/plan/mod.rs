@@ -3,6 +3,7 @@
 mod dialect;
 mod generate;
 mod profile;
+mod rare;
 
 pub use dialect::Dialect;
 pub use generate::generate;
