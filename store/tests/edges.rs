@@ -99,6 +99,7 @@ fn a_check_tells_how_far_it_is() {
             told.push(totals);
         }
     });
+    assert!(told.len() > 1, "told only at its end");
     assert_eq!(told.last(), Some(&totals));
     assert_eq!((totals.records, totals.messages), (1, 1));
 }
