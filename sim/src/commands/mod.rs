@@ -8,6 +8,7 @@ mod one;
 mod planted;
 mod ring2;
 mod run;
+mod storage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,6 +87,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Runs the durable store on a disk of its own, and crashes it at every sync of a workload.
+    Storage(storage::StorageArguments),
     /// Runs a saved plan again.
     Replay {
         /// The plan, as `run` saved it.
@@ -180,6 +183,7 @@ pub fn main() -> ExitCode {
             save,
         } => exhaustive::run(operations, threads, &save),
         Command::Coverage { seeds, json } => coverage::run(seeds, json),
+        Command::Storage(arguments) => storage::run(&arguments),
         Command::Replay { plan } => ring2::replay(&plan).unwrap_or_else(|| one::replay(&plan)),
         Command::Shrink { plan, output } => one::shrink(&plan, output),
         Command::Story { plan, html } => ring2::tell(&plan).unwrap_or_else(|| one::story(&plan, html)),
