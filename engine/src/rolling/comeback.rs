@@ -1,15 +1,17 @@
-//! Names that are deleted and come back, again and again, without any person doing so. [CS-LOG-41]
+//! Names that are deleted and come back, or are renamed to and fro, again and again, without any person doing so.
+//! [CS-LOG-41]
 //!
 //! Two servers that replicate to each other can hand each other the deletion and the making of one mailbox in turns: each
 //! one's deletion crosses the other's making. Whoever has to make it again waits longer each time, and who has to delete
-//! it never does; so some time they do not cross, and the deletion stands.
+//! it never does; so some time they do not cross, and the deletion stands. Of two renames that cross, the one to the name
+//! that comes later in byte order waits.
 
 use std::collections::BTreeMap;
 
 use protocol::Text;
 use protocol::synclog::Action;
 
-use crate::name::{inbox_of, owner};
+use crate::name::{Scope, inbox_of, owner};
 
 /// Names from which on old ones are looked for.
 const PRUNE_FROM: usize = 64;
@@ -28,6 +30,10 @@ struct Turns {
 #[derive(Debug)]
 pub(super) struct Comebacks {
     names: BTreeMap<Text, Turns>,
+    /// Renames by their two names, the lower first; gone means that the last was to the higher.
+    renames: BTreeMap<(Text, Text), Turns>,
+    /// Names of renames that wait, and until when, in milliseconds.
+    held: BTreeMap<Text, u64>,
     prune_at: usize,
 }
 
@@ -44,6 +50,8 @@ impl Default for Comebacks {
     fn default() -> Self {
         Comebacks {
             names: BTreeMap::new(),
+            renames: BTreeMap::new(),
+            held: BTreeMap::new(),
             prune_at: PRUNE_FROM,
         }
     }
@@ -55,15 +63,65 @@ impl Comebacks {
         match action {
             Action::Unmailbox(name) => self.went(name.clone(), now_ms, pauses),
             Action::Unuser(user) => self.went(inbox_of(user), now_ms, pauses),
-            Action::Mailbox(name) if !self.names.is_empty() => {
-                let inbox = owner(name).map(|user| inbox_of(&user));
-                let inbox = inbox.filter(|inbox| inbox != name);
-                let own = self.came(name, now_ms, pauses);
-                return inbox.map_or(own, |inbox| own.max(self.pause_of(&inbox, now_ms, pauses)));
+            // Moves between users stand in the way of both anyway.
+            Action::Rename { from, to } if Scope::of(from) == Scope::of(to) => {
+                return self.renamed(from, to, now_ms, pauses);
+            }
+            Action::Mailbox(name) => {
+                let held = self
+                    .held
+                    .get(name)
+                    .map_or(0, |until| until.saturating_sub(now_ms));
+                return held.max(self.made(name, now_ms, pauses));
             }
             _ => {}
         }
         0
+    }
+
+    fn made(&mut self, name: &Text, now_ms: u64, pauses: Pauses) -> u64 {
+        if self.names.is_empty() {
+            return 0;
+        }
+        let inbox = owner(name).map(|user| inbox_of(&user));
+        let inbox = inbox.filter(|inbox| inbox != name);
+        let own = self.came(name, now_ms, pauses);
+        inbox.map_or(own, |inbox| own.max(self.pause_of(&inbox, now_ms, pauses)))
+    }
+
+    fn renamed(&mut self, from: &Text, to: &Text, now_ms: u64, pauses: Pauses) -> u64 {
+        if self.renames.len() >= self.prune_at {
+            self.renames.retain(|_, turns| !turns.is_over(now_ms, pauses));
+            self.held.retain(|_, until| *until > now_ms);
+            self.prune_at = PRUNE_FROM.max(2 * self.renames.len());
+        }
+        let is_up = from < to;
+        let pair = if is_up { (from, to) } else { (to, from) };
+        let turns = self
+            .renames
+            .entry((pair.0.clone(), pair.1.clone()))
+            .or_insert(Turns {
+                is_gone: !is_up,
+                count: 0,
+                at_ms: now_ms,
+            });
+        if turns.is_over(now_ms, pauses) {
+            turns.count = 0;
+        }
+        if turns.is_gone != is_up {
+            turns.count = turns.count.saturating_add(1);
+        }
+        turns.is_gone = is_up;
+        turns.at_ms = now_ms;
+        let pause = if is_up { turns.pause(pauses) } else { 0 };
+        for name in [from, to] {
+            // The other direction is on its way, and nothing has to wait for this one any more.
+            self.held.remove(name);
+            if pause > 0 {
+                self.held.insert(name.clone(), now_ms.saturating_add(pause));
+            }
+        }
+        pause
     }
 
     fn went(&mut self, name: Text, now_ms: u64, pauses: Pauses) {

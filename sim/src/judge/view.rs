@@ -69,8 +69,9 @@ impl ScopeView {
 }
 
 impl MailboxView {
-    /// Whether the two differ in a way that the protocol's sums cannot show: both CRCs are the same, and messages change
-    /// places. Two messages under two UIDs have the same XOR whichever of them comes first. [CS-CRC-11]
+    /// Whether the two differ in a way that the protocol's sums cannot show: both CRCs are the same, and so is the XOR of the
+    /// records that differ. Two messages under two UIDs have the same whichever of them comes first, and so have two of which
+    /// each has other flags in the same way. [CS-CRC-11] What only a master writes differs in no such way.
     fn is_hidden(
         &self,
         other: &MailboxView,
@@ -78,14 +79,13 @@ impl MailboxView {
         there: &BTreeMap<u32, Record>,
     ) -> bool {
         let sums = |m: &MailboxView| (m.crc, m.highestmodseq, m.last_uid);
-        let differing = here
-            .iter()
-            .filter(|(uid, record)| there.get(uid) != Some(*record));
-        let mut differing =
-            differing.map(|(uid, record)| (record.guid, there.get(uid).map(|record| record.guid)));
+        let by_people = |record: &Record| (record.guid, record.flags.clone(), record.internaldate);
         sums(self) == sums(other)
             && here.len() == there.len()
-            && differing.all(|(ours, theirs)| theirs.is_some_and(|theirs| theirs != ours))
+            && here.iter().all(|(uid, ours)| {
+                let theirs = there.get(uid);
+                theirs.is_some_and(|theirs| theirs == ours || by_people(theirs) != by_people(ours))
+            })
     }
 
     fn difference(&self, other: &MailboxView) -> Option<String> {

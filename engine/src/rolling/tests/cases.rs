@@ -384,3 +384,24 @@ fn a_making_that_waits_for_its_turn_is_held_back_too() {
     assert_eq!(work_in_turn(&mut queue, 1_000), [mailboxes(&["user.a.x"])]);
     assert_eq!(queue.state(), Default::default());
 }
+
+/// [CS-LOG-41]
+#[test]
+fn of_renames_to_and_fro_the_one_to_the_later_name_waits() {
+    let mut queue = Queue::new(QueueConfig::default());
+    let (to, fro) = ("RENAME user.a.x user.a.y", "RENAME user.a.y user.a.x");
+    let names = |queue: &mut Queue, line: &str, now: u64| {
+        let lines = [line, "MAILBOX user.a.x", "MAILBOX user.a.y"];
+        queue.add(now, lines.map(|line| entry(line, now)));
+        work_in_turn(queue, now).len()
+    };
+    // People rename to and fro as well.
+    assert_eq!(names(&mut queue, to, 0), 1);
+    assert_eq!(names(&mut queue, fro, 10), 1);
+    assert_eq!(names(&mut queue, to, 20), 0, "it waits");
+    assert_eq!(queue.wake_at(), Some(2_020));
+    assert_eq!(names(&mut queue, fro, 30), 1, "this one does not");
+    let later = work_in_turn(&mut queue, 2_020);
+    assert_eq!(later, [mailboxes(&["user.a.x", "user.a.y"])]);
+    assert_eq!(queue.state(), Default::default());
+}
