@@ -5,16 +5,17 @@ use std::sync::LazyLock;
 
 use engine::Replica;
 use engine::flow::Input;
-use protocol::command::{Command, Streaming};
+use engine::name::Scope;
+use protocol::command::{Apply, Command, Streaming};
 use protocol::decode::{CommandEvent, ReplyEvent};
-use protocol::response::{Data, Final};
+use protocol::response::{Code, Data, Final};
 use protocol::{Guid, MailboxLine, Record, Text};
 use store::memory::MemoryStore;
 
 use crate::drive::{Side, replica, show, store_error};
 use crate::model::{self, Foretold};
 use crate::values::{BODIES, IDS, Maker, NAMES, USERS, guid_of};
-use crate::view::{View, check, check_step, view};
+use crate::view::{Mail, View, check, check_step, owner_of, view};
 use crate::wire::{self, replies, write_commands};
 
 /// Commands of one input, at most.
@@ -329,6 +330,9 @@ impl<'s> Session<'s> {
         let shown = || write_commands(events).escape_ascii().to_string();
         let ok = matches!(last, Final::Ok(_));
         match events {
+            // Decided by an older look: the model does not know what this connection was told. [CS-APPLY-53]
+            [CommandEvent::Command(Command::Apply(Apply::Unmailbox { .. } | Apply::Unuser { .. }))]
+                if matches!(last, Final::No(Code::SyncChanged, _)) => {}
             [CommandEvent::Command(Command::Apply(apply))] => {
                 let mut expected = self.before.clone();
                 match model::apply(&mut expected, &self.context, apply) {
@@ -378,8 +382,18 @@ impl<'s> Session<'s> {
         let name = line.mboxname.clone().unwrap_or_default();
         let id = line.uniqueid.clone().unwrap_or_default();
         let mut after = after.clone();
+        let owner = owner_of(&Scope::of(&name));
+        let was_deleted = |mail: &Mail| mail.tombstones.contains_key(&id);
+        if self.before.owners.get(&owner).is_some_and(was_deleted)
+            && let Some(mail) = expected.owners.get_mut(&owner)
+            && let Some(mailbox) = mail.mailboxes.get_mut(&id)
+            && let Some(now) = after.owners.get(&owner).and_then(|mail| mail.mailboxes.get(&id))
+            && now.uidvalidity > mailbox.uidvalidity
+        {
+            // Back from the dead with other messages. [CS-MBOX-52]
+            mailbox.uidvalidity = now.uidvalidity;
+        }
         if let Some((other, there)) = self.before.named(&name).filter(|(other, _)| **other != id) {
-            let owner = crate::view::owner_of(&engine::name::Scope::of(&name));
             let kept = after.owners.get_mut(&owner).and_then(|mail| {
                 mail.tombstones.remove(other);
                 mail.mailboxes.remove(other)
@@ -396,8 +410,8 @@ impl<'s> Session<'s> {
     }
 
     /// What a reservation says is missing: all that nobody can know of, and nothing that is certainly there.
-    fn missing(&self, apply: &protocol::command::Apply, answers: &[ReplyEvent], ok: bool) {
-        let protocol::command::Apply::Reserve(reserve) = apply else {
+    fn missing(&self, apply: &Apply, answers: &[ReplyEvent], ok: bool) {
+        let Apply::Reserve(reserve) = apply else {
             return;
         };
         let (Some(names), Some(guids), true) = (&reserve.mboxnames, &reserve.guids, ok) else {
