@@ -33,9 +33,12 @@ fn change(master: &mut Mail, work: impl FnOnce(&mut Mailbox)) {
     master.force(mailbox, &[], Vec::new());
 }
 
+/// What a value is called, and a change of it.
+type Value = (&'static str, fn(&mut Mailbox));
+
 #[test]
 fn a_value_that_changed_alone_is_sent() {
-    let values: [(&str, fn(&mut Mailbox)); 13] = [
+    let values: [Value; 13] = [
         ("last uid", |m| m.last_uid += 3),
         ("highest modseq", |m| m.highestmodseq += 3),
         ("uid validity", |m| m.uidvalidity += 3),
