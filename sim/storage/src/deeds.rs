@@ -61,6 +61,18 @@ pub fn upload(bytes: Vec<u8>) -> Request {
     Request::Stage(parts)
 }
 
+/// Whether a change is of what belongs to a user, which cannot be nobody's.
+fn is_a_users(change: &Change) -> bool {
+    matches!(
+        change,
+        Change::PutSeen(_)
+            | Change::Subscribe { .. }
+            | Change::Unsubscribe { .. }
+            | Change::PutScript(_)
+            | Change::RemoveUser { .. }
+    )
+}
+
 /// Requests before the transaction, and its changes.
 pub type Planned = (Vec<Request>, Vec<Change>);
 
@@ -168,18 +180,7 @@ impl Planner<'_> {
             Deed::Quota(limit) => self.quota(*limit)?,
             Deed::Script(which) => self.script(*which),
         };
-        // What belongs to a user cannot be nobody's.
-        let is_users = |change: &Change| {
-            matches!(
-                change,
-                Change::PutSeen(_)
-                    | Change::Subscribe { .. }
-                    | Change::Unsubscribe { .. }
-                    | Change::PutScript(_)
-                    | Change::RemoveUser { .. }
-            )
-        };
-        if self.scope == Scope::Shared && changes.iter().any(is_users) {
+        if self.scope == Scope::Shared && changes.iter().any(is_a_users) {
             return Err(NoPlan::Impossible);
         }
         Ok((Vec::new(), changes))
