@@ -36,7 +36,7 @@ pub struct Built {
 }
 
 /// Writes the mutants, builds, drops those the compiler refuses, until it builds; `unviable` are those it is known to
-/// refuse.
+/// refuse. With `unit` only unit tests and these test files are built.
 ///
 /// # Errors
 /// When the compiler dislikes something that is no mutant's.
@@ -45,7 +45,7 @@ pub fn build(
     target: &Path,
     mutants: &[(u32, &Mutant)],
     mut unviable: BTreeSet<u32>,
-    unit: bool,
+    unit: Option<&[String]>,
 ) -> Result<Built, String> {
     for round in 1..=ROUNDS {
         let left: Vec<(u32, &Mutant)> = mutants
@@ -77,9 +77,20 @@ pub fn build(
 }
 
 /// Builds what runs, by one command: another choice of packages would mean other features, and all built again.
-fn finish(tree: &Tree, target: &Path, unviable: BTreeSet<u32>, unit: bool) -> Result<Built, String> {
+fn finish(
+    tree: &Tree,
+    target: &Path,
+    unviable: BTreeSet<u32>,
+    unit: Option<&[String]>,
+) -> Result<Built, String> {
     let mut wanted = vec!["test", "--no-run", "-p", "engine", "-p", "store"];
-    wanted.extend(if unit { &["--lib"][..] } else { &["-p", "sim"] });
+    match unit {
+        None => wanted.extend(["-p", "sim"]),
+        Some(files) => {
+            wanted.push("--lib");
+            wanted.extend(files.iter().flat_map(|file| ["--test", file]));
+        }
+    }
     let messages = cargo(tree, target, &wanted)?;
     let (mut tests, mut sim) = (Vec::new(), None);
     for message in &messages {
@@ -109,7 +120,7 @@ fn finish(tree: &Tree, target: &Path, unviable: BTreeSet<u32>, unit: bool) -> Re
     let failed = messages
         .iter()
         .any(|message| message["message"]["level"] == "error");
-    match failed || tests.is_empty() || (sim.is_none() && !unit) {
+    match failed || tests.is_empty() || (sim.is_none() && unit.is_none()) {
         false => Ok(Built { tests, sim, unviable }),
         true => {
             let errors = messages

@@ -35,6 +35,7 @@ options of run:
   --commit C   another commit than the last
   --tests C    with engine/tests and store/tests of this commit, so that nothing else is built again
   --unit       with unit tests only, which are quick to build; what else is known stays
+  --test NAME  and with this test file; may be given more than once
   --jobs N     so many at a time (default: 1)
   --scratch D  where the copy, its build and the verdicts are (default: target/mutants)
 ";
@@ -46,7 +47,8 @@ struct Asked {
     only: Vec<String>,
     commit: String,
     tests: Option<String>,
-    unit: bool,
+    /// Unit tests only, and these test files.
+    unit: Option<Vec<String>>,
     jobs: usize,
     scratch: PathBuf,
 }
@@ -90,7 +92,7 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
         only: Vec::new(),
         commit: "HEAD".to_owned(),
         tests: None,
-        unit: false,
+        unit: None,
         jobs: 1,
         scratch: root.join("target/mutants"),
     };
@@ -102,7 +104,11 @@ fn parse(root: &Path, options: &[&str]) -> Option<Asked> {
             "--only" => asked.only.push((*options.next()?).to_owned()),
             "--commit" => asked.commit = (*options.next()?).to_owned(),
             "--tests" => asked.tests = Some((*options.next()?).to_owned()),
-            "--unit" => asked.unit = true,
+            "--unit" => drop(asked.unit.get_or_insert_default()),
+            "--test" => asked
+                .unit
+                .get_or_insert_default()
+                .push((*options.next()?).to_owned()),
             "--jobs" => asked.jobs = options.next()?.parse().ok()?,
             "--scratch" => asked.scratch = options.next()?.into(),
             _ => return None,
@@ -143,7 +149,13 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         .filter(|(_, mutant)| refused(mutant))
         .map(|(number, _)| *number)
         .collect();
-    let built = build::build(&tree, &scratch.join("build"), &numbered, refused, asked.unit)?;
+    let built = build::build(
+        &tree,
+        &scratch.join("build"),
+        &numbered,
+        refused,
+        asked.unit.as_deref(),
+    )?;
 
     let results = Results::at(verdicts, tree.commit.clone());
     for (_, mutant) in numbered
@@ -189,6 +201,12 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         built.unviable.len(),
         wanted.len()
     );
-    judge::judge(&wanted, &trials, &desks, &results, asked.unit.then_some(&before))?;
+    judge::judge(
+        &wanted,
+        &trials,
+        &desks,
+        &results,
+        asked.unit.as_ref().map(|_| &before),
+    )?;
     page::print(root, scratch)
 }
