@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use engine::flow::Now;
 use engine::name::Scope;
-use engine::ticket::{Change, Reply, Request, Session, StoreError};
+use engine::ticket::{Change, Reply, Request, Select, Session, StoreError};
 use protocol::Text;
+use sim_storage::deeds::Planner;
+use sim_storage::workload::Deed;
 use sim_vfs::{Disk, Fault, Loss, Plan, Point};
 use store::sqlite::files::Files;
 use store::sqlite::{Options, SqliteStore};
@@ -123,4 +126,44 @@ fn what_a_dead_process_left_half_made_is_removed() {
     disk.start();
     drop(open(&disk).expect("opens"));
     assert!(disk.identity(&young).is_err());
+}
+
+/// Hints where mailboxes are, lost with a disk that fails while they are made again, are made again when they are needed.
+#[test]
+fn mailboxes_are_found_by_identity_after_the_hints_could_not_be_made() {
+    let disk = Disk::new(1);
+    let store = open(&disk).expect("opens");
+    let mut session = store.session();
+    let mut planner = Planner {
+        scope: jane(),
+        now: Now(1_700_000_000),
+        number: 1,
+        session: &mut session,
+    };
+    let (_, changes) = planner.plan(&Deed::Create(0)).expect("a mailbox");
+    for request in [
+        Request::Begin { scope: jane() },
+        Request::Write(changes),
+        Request::Commit,
+    ] {
+        session.execute(request).expect("made");
+    }
+    drop(session);
+    let ids = vec![Text::from("id000001")];
+    for later in 0..80 {
+        disk.plan(Plan::Fail {
+            operation: disk.counts().operations + later,
+            fault: Fault::Io,
+            lasting: false,
+        });
+        // Whether it says so depends on where it failed.
+        let _ = store.rebuild_locator();
+        disk.plan(Plan::Calm);
+        let request = Request::Mailboxes(Select::Uniqueids(ids.clone()));
+        let found = store.session().execute(request);
+        assert!(
+            matches!(&found, Ok(Reply::Mailboxes(found)) if found.len() == 1),
+            "operation {later}: {found:?}"
+        );
+    }
 }

@@ -31,6 +31,7 @@ pub mod verify;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::name::Scope;
@@ -110,6 +111,8 @@ pub(crate) struct Inner {
     pub(crate) staging_total: Arc<StagingTotal>,
     pub(crate) locator: Locator,
     pub(crate) checkpointer: Checkpointer,
+    /// Whether the locator knows all that could be read.
+    located: AtomicBool,
 }
 
 impl SqliteStore {
@@ -137,11 +140,12 @@ impl SqliteStore {
                 dir,
                 staging_total: StagingTotal::new(options.staging_total_bytes),
                 checkpointer: Checkpointer::new(&options),
+                located: AtomicBool::new(false),
                 options,
                 locator,
             }),
         };
-        store.note_unknown_users()?;
+        store.inner.complete_locator()?;
         Ok(store)
     }
 
@@ -173,34 +177,48 @@ impl SqliteStore {
     /// # Errors
     /// Those of writing the locator; a damaged user database is left out.
     pub fn rebuild_locator(&self) -> Result<(), StoreError> {
+        self.inner.located.store(false, Ordering::Release);
         self.inner.locator.clear()?;
-        self.note_unknown_users()
-    }
-
-    /// Notes the mailboxes of databases that were put here by someone else.
-    fn note_unknown_users(&self) -> Result<(), StoreError> {
-        if self.inner.options.read_only {
-            return Ok(());
-        }
-        for user in self.users()? {
-            let scope = Scope::User(user);
-            let file = self.inner.file_name(&scope);
-            if self.inner.locator.knows(&file)? {
-                continue;
-            }
-            // A damaged database is reported to whoever asks for it; here it must not keep the others from work.
-            if let Ok(Some(database)) =
-                Database::open(&self.inner.dir, &scope, Absent::Tell, &self.inner.options)
-                && let Ok(uniqueids) = database.uniqueids()
-            {
-                self.inner.locator.note(&file, &scope, &uniqueids)?;
-            }
-        }
-        Ok(())
+        self.inner.complete_locator().map(drop)
     }
 }
 
 impl Inner {
+    /// Whether the locator knows the mailboxes of all users, after a try to have it so: databases that were put here by
+    /// someone else are noted, and what could not be read the last time. Damaged ones are left out: they are reported to
+    /// whoever asks for them, and must not keep the others from work.
+    ///
+    /// # Errors
+    /// Those of the locator and of listing the folder.
+    pub(crate) fn complete_locator(&self) -> Result<bool, StoreError> {
+        if self.options.read_only || self.located.load(Ordering::Acquire) {
+            return Ok(self.locator.is_there());
+        }
+        let mut is_complete = true;
+        for user in self.users(b"")? {
+            let scope = Scope::User(user);
+            let file = self.file_name(&scope);
+            if self.locator.knows(&file)? {
+                continue;
+            }
+            let opened = Database::open(&self.dir, &scope, Absent::Tell, &self.options);
+            let read = opened.and_then(|database| match database {
+                Some(database) => database
+                    .uniqueids()
+                    .map(Some)
+                    .map_err(|failure| database.fail(failure)),
+                None => Ok(None),
+            });
+            match read {
+                Ok(Some(uniqueids)) => self.locator.note(&file, &scope, &uniqueids)?,
+                Ok(None) => {}
+                Err(error) => is_complete &= mailbox::is_unreadable(&error),
+            }
+        }
+        self.located.store(is_complete, Ordering::Release);
+        Ok(is_complete)
+    }
+
     /// A connection of one's own to a scope's database, which is made when there is none.
     pub(crate) fn open_for_write(&self, scope: &Scope) -> Result<Database, StoreError> {
         if self.options.read_only {

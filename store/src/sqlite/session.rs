@@ -233,7 +233,7 @@ impl SqliteSession {
 
     /// A mailbox anywhere, by its identity.
     fn locate(&mut self, uniqueid: &Text) -> Result<Option<Mailbox>, StoreError> {
-        let mut candidates: BTreeSet<Scope> = if self.store.locator.is_there() {
+        let mut candidates: BTreeSet<Scope> = if self.store.complete_locator()? {
             self.store.locator.candidates(uniqueid)?.into_iter().collect()
         } else {
             self.store.users(b"")?.into_iter().map(Scope::User).collect()

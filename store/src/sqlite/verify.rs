@@ -82,6 +82,8 @@ pub fn verify(store: &SqliteStore, only: Option<&Scope>, tell: &mut dyn FnMut(Fi
         tell,
         totals: Totals::default(),
     };
+    // What cannot be noted now is told below, with the mailboxes that it is about.
+    let _ = store.inner.complete_locator();
     match only {
         Some(scope) => check.scope(scope),
         None => {
