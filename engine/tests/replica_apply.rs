@@ -375,8 +375,9 @@ fn records_that_contradict_their_line() {
         &format!("{BADP}UID 1: MODSEQ 21 is above HIGHESTMODSEQ 20"),
     );
     refused(&inbox(5, 20, &[record(0, 20, "", "one")]), BADP);
-    refused(&inbox(5, 20, &[one.replace("MODSEQ", "NOSEQ")]), BADP);
-    refused(&inbox(5, 20, &["x".to_owned()]), BADP);
+    let protocol_error = "NO IMAP_PROTOCOL_ERROR ";
+    refused(&inbox(5, 20, &[one.replace("MODSEQ", "NOSEQ")]), protocol_error);
+    refused(&inbox(5, 20, &["x".to_owned()]), protocol_error);
     let null = format!(
         "%(UID 6 MODSEQ 20 LAST_UPDATED 0 FLAGS () INTERNALDATE 0 SIZE 0 GUID {})",
         "0".repeat(40)

@@ -96,7 +96,11 @@ fn table() -> Vec<(String, &'static str)> {
         format!("APPLY MAILBOX %(MBOXTYPE ? {keys} RECORD ())"),
         "NO MBOXTYPE has the unknown letter ?",
     ));
-    table.push((format!("APPLY MAILBOX %({keys} RECORD (%(UID 1)))"), BADP));
+    // [CS-MBOX-30]
+    table.push((
+        format!("APPLY MAILBOX %({keys} RECORD (%(UID 1)))"),
+        "NO IMAP_PROTOCOL_ERROR ",
+    ));
     table.push((
         format!("APPLY MAILBOX %({keys} RECORD (%(UID 1 MODSEQ 1"),
         PARSE_APPLY,

@@ -221,9 +221,11 @@ impl Malformed {
     /// What a replica answers: Cyrus's own words where Cyrus answers at all. `[CS-CONN-19]` to `[CS-CONN-23]`
     pub fn reply(&self) -> Final {
         match &self.kind {
-            Fault::MissingKey(_) | Fault::ElementNotKeyed(_) | Fault::ZeroUid | Fault::BadGuid => {
-                Final::No(Code::BadParameters, Text::EMPTY)
+            // [CS-MBOX-30]
+            Fault::MissingKey(_) | Fault::ElementNotKeyed(_) => {
+                Final::No(Code::ProtocolError, Text::from("Protocol error"))
             }
+            Fault::ZeroUid | Fault::BadGuid => Final::No(Code::BadParameters, Text::EMPTY),
             _ => Final::Bad(Text::from(self.reply_text())),
         }
     }
@@ -243,9 +245,10 @@ impl Malformed {
                 Some(verb) => format!("Unexpected extra arguments to {verb}"),
                 None => "Unexpected extra arguments".to_owned(),
             },
-            Fault::MissingKey(_) | Fault::ElementNotKeyed(_) | Fault::ZeroUid | Fault::BadGuid => {
-                "IMAP_PROTOCOL_BAD_PARAMETERS".to_owned()
+            Fault::MissingKey(_) | Fault::ElementNotKeyed(_) => {
+                "IMAP_PROTOCOL_ERROR Protocol error".to_owned()
             }
+            Fault::ZeroUid | Fault::BadGuid => "IMAP_PROTOCOL_BAD_PARAMETERS".to_owned(),
             Fault::LineTooLong { .. } => "[TOOBIG] Line too long".to_owned(),
             Fault::ElementTooLong { .. } => "[TOOBIG] List element too long".to_owned(),
             Fault::TooDeep { .. } => "[TOOBIG] Lists nested too deeply".to_owned(),
