@@ -89,3 +89,74 @@ scenario: get/user-without-mailboxes-has-nothing
 does: * SEEN %(UNIQUEID <id:a> ...)
 reason: what a user without a mailbox has is listed, too
 rules: [CS-GET-15] [CS-VER-25]
+
+scenario: annotation/raises-no-modseq
+does: * MAILBOX %(HIGHESTMODSEQ 6 ...)
+reason: it raises the modseq, which the master has not
+rules: [CS-APPLY-35] [CS-VER-17]
+evidence: spec/observed.jsonl annotation
+
+scenario: quota/resources-by-new-names
+does: * QUOTA %(ROOT <box:inbox> LIMIT 100 STORAGE 100 MODSEQ 3)
+reason: the names are unknown to it
+rules: [CS-APPLY-37] [CS-VER-20]
+evidence: spec/observed.jsonl quota
+
+conforms: rename/to-an-unknown-partition
+
+conforms: unmailbox/with-children
+
+conforms: force/of-one-connection
+
+scenario: mailbox/another-uniqueid-without-mail
+does: NO IMAP_MAILBOX_MOVED *
+reason: a mailbox never gives way
+rules: [CS-MBOX-18] [CS-VER-9]
+evidence: spec/observed.jsonl mbox-replace-empty
+
+scenario: mailbox/below-a-user-without-inbox
+does: OK success
+reason: an INBOX is not asked for
+rules: [CS-MBOX-36] [CS-VER-10]
+evidence: spec/observed.jsonl mbox-create-refused
+
+scenario: mailbox/tombstone-is-not-listed
+does: <closed>
+reason: the process dies of a uniqueid that it does not know
+rules: [CS-EXC-3]
+evidence: spec/observed.jsonl get-missing
+
+scenario: mailbox/type-unknown
+does: OK success
+reason: unknown letters are ignored
+rules: [CS-MBOX-11] [CS-VER-8]
+evidence: spec/observed.jsonl mbox-type-unknown
+
+scenario: rename/intermediate
+does: NO IMAP_MAILBOX_NONEXISTENT *
+reason: intermediates are no mailboxes there
+rules: [CS-APPLY-20] [CS-VER-5]
+
+scenario: rename/uidvalidity-is-ignored
+does: * MAILBOX %(UIDVALIDITY 5000 ...)
+reason: the value is stored
+rules: [CS-APPLY-19] [CS-VER-12]
+evidence: spec/observed.jsonl rename
+
+scenario: sieve/activated-and-not sieve/removed
+does: * SIEVE %(FILENAME a.bc ISACTIVE 0 ...)
+reason: the files of the sieve directory are listed, compiled ones as well
+rules: [CS-GET-31] [CS-VER-18]
+evidence: spec/observed.jsonl sieve
+
+scenario: sieve/other-extension
+does: NO IMAP_SYNC_BADSIEVE *
+reason: every file is compiled
+rules: [CS-APPLY-26] [CS-VER-18]
+evidence: spec/observed.jsonl sieve
+
+scenario: unuser/deleted-branch-stays
+does: OK success
+reason: the DELETED branch goes with the user
+rules: [CS-APPLY-23] [CS-VER-16]
+evidence: spec/observed.jsonl unuser

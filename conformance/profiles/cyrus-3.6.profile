@@ -13,3 +13,21 @@ does: OK success
 reason: the argument is a pattern that fits nothing
 rules: [CS-GET-12] [CS-GET-22] [CS-VER-6]
 evidence: spec/observed.jsonl annotation
+
+scenario: mailbox/missing-parents-are-not-made
+does: * MAILBOX %(MBOXNAME <box:a> ...)
+reason: the parents are made as real mailboxes
+rules: [CS-MBOX-37] [CS-VER-11]
+evidence: spec/observed.jsonl mbox-missing-parents
+
+scenario: annotation/raises-no-modseq
+does: * MAILBOX %(HIGHESTMODSEQ 6 ...)
+reason: it raises the modseq, which the master has not
+rules: [CS-APPLY-35] [CS-VER-17]
+evidence: spec/observed.jsonl annotation
+
+scenario: quota/resources-by-new-names
+does: * QUOTA %(ROOT <box:inbox> LIMIT 100 STORAGE 100 MODSEQ 3)
+reason: the names are unknown to it
+rules: [CS-APPLY-37] [CS-VER-20]
+evidence: spec/observed.jsonl quota

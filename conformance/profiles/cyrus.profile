@@ -100,3 +100,92 @@ does: <closed>
 reason: the length of the extension is taken from that of the name
 rules: [CS-GET-21] [CS-EXC-3]
 evidence: spec/observed.jsonl sieve
+
+scenario: mailbox/crc-wrong-leaves-nothing
+does: * MAILBOX %(HIGHESTMODSEQ 6 LAST_UID 2 ...)
+reason: the sums are checked when everything has been written, and nothing is undone
+rules: [CS-EXC-2]
+evidence: spec/observed.jsonl mbox-crc-mismatch-keeps
+
+scenario: mailbox/intermediate-hides-no-mailbox
+does: OK success
+reason: the name's entry is overwritten without a look, and the mailbox is lost from view
+rules: [CS-EXC-8]
+evidence: spec/observed.jsonl mbox-intermediate
+
+scenario: mailbox/keyword-nil
+does: <closed>
+reason: a bare NIL is null, and the process dies of it; a mailbox with this keyword cannot be replicated
+rules: [CS-DLIST-19] [CS-EXC-9]
+evidence: spec/observed.jsonl flags-nil
+
+scenario: mailbox/live-record-without-bytes mailbox/null-guid mailbox/bytes-of-another-hash mailbox/bytes-on-another-partition messages/dropped-by-restart messages/of-one-connection
+does: <closed>
+does: * Fatal error: *
+reason: the process dies of a live record without its bytes
+rules: [CS-EXC-4] [CS-EXC-5]
+evidence: spec/observed.jsonl mbox-unstaged, mbox-wrong-content, staging
+
+scenario: mailbox/uid-twice mailbox/uids-out-of-order mailbox/uid-above-last-uid
+does: <closed>
+does: * Fatal error: *
+reason: the process dies of records that contradict each other or their header
+rules: [CS-MBOX-39] [CS-EXC-7]
+evidence: spec/observed.jsonl mbox-inconsistent-records
+
+scenario: mailbox/uid-of-zero
+does: * MAILBOX %(MBOXNAME <box:a> LAST_UID 0 HIGHESTMODSEQ 2 ...)
+reason: the record is refused after the mailbox was made
+rules: [CS-EXC-2] [CS-EXC-7]
+evidence: spec/observed.jsonl mbox-inconsistent-records
+
+scenario: mailbox/modseq-above-highestmodseq
+does: OK success
+reason: the record is stored as it is
+rules: [CS-MBOX-39] [CS-EXC-7]
+evidence: spec/observed.jsonl mbox-inconsistent-records
+
+scenario: mailbox/type-unknown
+does: * Fatal error: *
+does: <closed>
+reason: the process dies of a letter that it does not know
+rules: [CS-MBOX-11] [CS-VER-8]
+evidence: spec/observed.jsonl mbox-type-unknown
+
+scenario: messages/expunge-unknown-uid-last
+does: NO Unknown error
+reason: the answer is that for the last UID of the list
+rules: [CS-APPLY-15] [CS-EXC-13]
+evidence: spec/observed.jsonl expunge
+
+scenario: messages/unknown-partition
+does: * Fatal error: *
+does: <closed>
+reason: the process dies of it
+rules: [CS-APPLY-13] [CS-EXC-3]
+evidence: spec/observed.jsonl bad-arguments
+
+scenario: restore/without-record
+does: <closed>
+does: * Fatal error: *
+reason: the process dies of it
+rules: [CS-RESTORE-1] [CS-EXC-3]
+evidence: spec/observed.jsonl restore
+
+scenario: rename/to-an-unknown-partition
+does: OK success
+reason: the mailbox gets its new name and stays where it was
+rules: [CS-APPLY-18] [CS-VER-13] [CS-EXC-21]
+evidence: spec/observed.jsonl rename
+
+scenario: unmailbox/with-children
+does: * MAILBOX %(MBOXNAME <box:a> MBOXTYPE ei ...)
+reason: an intermediate stays in its place, which no command removes
+rules: [CS-APPLY-22] [CS-VER-15] [CS-EXC-14]
+evidence: spec/observed.jsonl unmailbox
+
+scenario: force/of-one-connection
+does: OK success
+reason: the switch stays with the process, which serves other connections afterwards
+rules: [CS-APPLY-49] [CS-EXC-6]
+evidence: spec/observed.jsonl force

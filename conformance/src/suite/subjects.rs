@@ -10,10 +10,14 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The account that is no administrator.
 const ORDINARY: &str = "plainuser";
+
+/// How long a server may take to renew its processes.
+const RENEW_LIMIT: Duration = Duration::from_secs(20);
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,12 +104,26 @@ impl Server {
 
     /// Ends the processes that serve connections, with what earlier connections left in them. Ours has none.
     pub fn renew(&self) {
-        if let Running::Cyrus(cyrus) = &self.running {
-            for (id, line) in process::children(cyrus.master_pid()) {
-                if line.contains("sync_server") {
-                    process::signal("KILL", id);
-                }
-            }
+        let Running::Cyrus(cyrus) = &self.running else {
+            return;
+        };
+        let servers = || {
+            let all = process::children(cyrus.master_pid()).into_iter();
+            all.filter(|(_, line)| line.contains("sync_server"))
+                .map(|(id, _)| id)
+                .collect::<Vec<u32>>()
+        };
+        let old = servers();
+        // Not SIGKILL: a service whose idle processes die is given up by its master after a few times.
+        old.iter().for_each(|id| process::signal("TERM", *id));
+        let end = Instant::now() + RENEW_LIMIT;
+        while Instant::now() < end && servers().iter().any(|id| old.contains(id)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // A service that was given up comes back on SIGHUP; the next scenario tells if it does not.
+        while Instant::now() < end && super::run::greet(&mut self.target.clone()).is_err() {
+            process::signal("HUP", cyrus.master_pid());
+            std::thread::sleep(Duration::from_millis(200));
         }
     }
 
