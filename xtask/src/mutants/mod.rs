@@ -58,6 +58,10 @@ pub fn main(words: &[&str]) -> ExitCode {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let root = root.canonicalize().unwrap_or(root);
     let done = match words {
+        ["-h" | "--help"] => {
+            print!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
         ["sample"] => draw(&root, 500),
         ["sample", "--size", size] => match size.parse() {
             Ok(size) => draw(&root, size),
