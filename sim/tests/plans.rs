@@ -24,6 +24,17 @@ macro_rules! plans {
 }
 
 plans! {
+    a_copy_is_known_again_when_mail_came_to_its_uid,
+    a_mailbox_made_anew_has_what_its_master_has,
+    a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
+    a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,
+    a_raised_uidvalidity_comes_back_up_a_chain,
+    a_replica_from_a_backup_loses_who_has_gone_again,
+    a_revival_that_was_interrupted_goes_on,
+    a_run_by_hand_tells_no_end_of_a_subscription_that_is_back,
+    a_run_by_hand_tells_no_subscription_that_has_changed_meanwhile,
+    a_server_annotation_is_told_again_when_the_replica_fails,
+    a_subscription_of_a_user_whom_a_restored_master_does_not_know_stays,
     deleted_and_sent_again_twice,
     deleted_and_sent_again_with_other_mail,
     deleted_and_sent_again_without_its_mail,
@@ -31,12 +42,18 @@ plans! {
     made_and_deleted_with_a_third_server,
     made_and_deleted_within_a_round_trip,
     mail_for_a_mailbox_that_goes_to_and_fro,
+    mail_that_comes_between_a_look_and_unmailbox_is_looked_at,
     renamed_and_deleted,
     renamed_to_a_name_that_the_other_made,
     settled_by_both_at_different_seconds,
+    two_copies_of_one_message_look_like_two_of_another_to_the_crcs,
     two_inboxes_join_each_other,
     two_inboxes_join_each_other_by_hand,
     two_inboxes_join_each_other_over_a_long_way,
+    two_messages_in_two_orders_look_alike_to_the_crcs,
+    what_a_departed_user_left_goes_with_the_next_run,
+    what_was_kept_goes_with_the_store_of_a_replica,
+    who_has_gone_goes_down_a_chain_with_all_data,
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::command::Apply;
+use protocol::command::{Apply, Command, Get};
 use protocol::response::Code;
 use protocol::{MailboxLine, Text};
 
@@ -246,7 +246,10 @@ impl Run {
             .filter_map(|line| line.mboxname.as_ref())
             // Cyrus before 3.6 removes deleted mailboxes with the user.
             .any(|name| !name::is_deleted(name) || !self.peer.takes_unknown_ids());
-        if !was_here || left || !had_some || !batch.failed.is_empty() {
+        if !was_here || left || !batch.failed.is_empty() {
+            return Ok(());
+        }
+        if !had_some && !self.has_meta(user).await? {
             return Ok(());
         }
         let command = Apply::Unuser {
@@ -259,6 +262,14 @@ impl Run {
             self.notice(format!("{user} was deleted here, and is removed on the replica"));
         }
         self.settle_applied(asked, reasons).await
+    }
+
+    /// Whether the replica has something of a user beside mailboxes: a run may have ended behind the last of them.
+    async fn has_meta(&mut self, user: &Text) -> Tried<bool> {
+        let get = Command::Get(Get::Meta(Some(user.clone())));
+        let sent = self.wire.send("GET META", user, &get);
+        let answer = self.wire.answer(sent).await?;
+        Ok(answer.result.is_ok() && !answer.data.is_empty())
     }
 
     /// Deletes these mailboxes on the replica. What changed there since it was looked at is looked at again: mail may have

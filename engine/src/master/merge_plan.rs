@@ -121,8 +121,9 @@ impl Found {
     pub(super) fn take(&mut self, item: Item) {
         if let Some(ours) = &item.ours {
             self.crc.toggle(ours);
-            let is_fresh = item.theirs.is_none() && ours.uid > self.sides.their_last_uid;
-            if is_fresh && !ours.is_expunged() && self.fresh.len() < FRESH_MAX {
+            // Mail that came to the replica since may have the copy's UID there by now.
+            let is_lacking = item.theirs.as_ref().is_none_or(|theirs| theirs.guid != ours.guid);
+            if is_lacking && !ours.is_expunged() && self.fresh.len() < FRESH_MAX {
                 self.fresh.insert(print_of(ours));
             }
         }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::Text;
 use protocol::command::{Apply, Command, Get, Quota, Seen};
-use protocol::response::{Data, Sieve};
+use protocol::response::{Code, Data, Sieve};
 
 use super::run::{Run, Tried};
 use super::wire::{Answer, Sent};
@@ -249,7 +249,9 @@ impl Run {
         let sent = self.wire.send("GET ANNOTATION", &Text::EMPTY, &get);
         let answer = self.wire.answer(sent).await?;
         if let Err(refusal) = answer.result {
-            if !ours.is_empty() {
+            if !matches!(refusal.code, Code::MailboxNonexistent | Code::ProtocolError) {
+                reasons.push(refusal.text);
+            } else if !ours.is_empty() {
                 self.notice(format!(
                     "annotations of the server are not replicated: {}",
                     refusal.text

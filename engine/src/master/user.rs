@@ -118,7 +118,9 @@ impl Run {
         let exists = locals
             .iter()
             .any(|mailbox| mailbox.name == inbox && !mailbox.is_placeholder());
-        if !exists && tombstones.is_empty() {
+        // What came back as a deleted mailbox has no tombstone any more. [CS-SPLIT-17]
+        let had_inbox = || locals.iter().any(|mailbox| name::is_deleted_inbox(&mailbox.name));
+        if !exists && tombstones.is_empty() && !had_inbox() {
             self.absent(user);
             return Ok(());
         }
@@ -146,7 +148,8 @@ impl Run {
             let meta = self.sync_meta(user, &scope, theirs, &mut reasons).await?;
             self.told = (!self.config.dry_run).then_some(Told { meta, quotas });
         } else {
-            self.remove_departed(user, &batch, had_some, &mut reasons).await?;
+            let has_some = had_some || !answer.data.is_empty();
+            self.remove_departed(user, &batch, has_some, &mut reasons).await?;
         }
         match summary(&reasons) {
             None => Ok(()),

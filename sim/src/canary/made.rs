@@ -65,7 +65,7 @@ pub fn mailbox(records: Vec<Record>) -> MailboxView {
 pub fn scope(mailbox: MailboxView) -> ScopeView {
     ScopeView {
         mailboxes: BTreeMap::from([(Text::from("id"), mailbox)]),
-        subscriptions: Vec::new(),
+        ..ScopeView::default()
     }
 }
 

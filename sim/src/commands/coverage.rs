@@ -7,7 +7,7 @@ use sim::plan::Profile;
 use sim::run::many;
 
 /// Everything that a run can reach, so that what was never reached is shown as well.
-const ALL: [(&str, &[&str]); 4] = [
+const ALL: [(&str, &[&str]); 5] = [
     (
         "changes of clients",
         &[
@@ -19,6 +19,32 @@ const ALL: [(&str, &[&str]); 4] = [
             "rename",
             "delete",
             "subscribe",
+            "seen",
+            "script",
+            "script removed",
+            "script activated",
+            "quota",
+            "quota removed",
+            "acl",
+            "mailbox annotation",
+            "special use",
+            "copy",
+            "move",
+            "rename of an INBOX",
+            "another UIDVALIDITY",
+            "another partition",
+            "server annotation",
+            "user removed",
+        ],
+    ),
+    (
+        "peers",
+        &[
+            "peer: mailtwin",
+            "peer: Cyrus 3.2",
+            "peer: Cyrus 3.6",
+            "peer: Cyrus 3.10",
+            "peer: Cyrus 3.12",
         ],
     ),
     (

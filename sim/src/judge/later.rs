@@ -88,6 +88,13 @@ impl Checker for LaterWins {
             .live()
             .map(|(_, record)| (record.guid, record))
             .collect();
+        // What went and comes back is what its sender has.
+        let after: BTreeSet<Guid> = commit.after.live().map(|(_, record)| record.guid).collect();
+        for guid in before.keys().filter(|guid| !after.contains(*guid)) {
+            if let Some(past) = self.pasts.get_mut(&(commit.owner.clone(), *guid)) {
+                past.shown.remove(&commit.host);
+            }
+        }
         for (id, record) in commit.after.live() {
             let value = Value::of(record);
             let was = before.get(&record.guid).map(|record| Value::of(record));

@@ -10,6 +10,8 @@ pub type Mail = (Text, Guid);
 /// What clients added and removed, over all servers, as far as it was committed.
 #[derive(Default, Debug)]
 pub struct Ledger {
+    /// Messages that a server showed before its store was replaced by an older one.
+    pub rolled_back: BTreeSet<(usize, Mail)>,
     /// Every message that a client ever added.
     pub added: BTreeSet<Mail>,
     /// Every message of which a client ever removed a copy it saw, by an expunge or with its mailbox.

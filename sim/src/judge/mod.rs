@@ -20,7 +20,7 @@ mod view;
 mod visible;
 
 pub use ledger::{Ledger, Mail, Note};
-pub use view::{MailboxView, ScopeView};
+pub use view::{MailboxView, SEEN, ScopeView};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

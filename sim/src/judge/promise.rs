@@ -7,7 +7,7 @@ use protocol::{Guid, Text};
 use super::{Checker, Kept, ScopeView};
 
 /// When a task has ended well, every message that was on the master from its beginning to its end, in a mailbox it was
-/// about, is committed on the replica.
+/// about, is committed on the replica, unless it went with a store that was replaced by an older one.
 pub struct OkIsThere;
 
 impl Checker for OkIsThere {
@@ -27,10 +27,20 @@ impl Checker for OkIsThere {
             let Some(now) = now.filter(|_| is_named) else {
                 continue;
             };
+            // Nobody could have told that there was something to do. [CS-CRC-11]
+            let twin = kept.replica.mailboxes.get(id);
+            if twin.is_some_and(|twin| twin.is_twin_of(began) || twin.is_twin_of(now)) {
+                continue;
+            }
             for (uid, record) in began.records.iter().filter(|(_, record)| !record.is_expunged()) {
                 let stayed = now.records.get(uid).is_some_and(|now| now == record);
                 let mail = (kept.owner.clone(), record.guid);
-                if stayed && !there.contains(&record.guid) && !kept.ledger.may_miss(&mail) {
+                let is_rolled_back = || kept.ledger.rolled_back.contains(&(kept.to, mail.clone()));
+                if stayed
+                    && !is_rolled_back()
+                    && !there.contains(&record.guid)
+                    && !kept.ledger.may_miss(&mail)
+                {
                     return Err(format!(
                         "{} was said to be replicated, and UID {uid} ({}) is not there",
                         began.name, record.guid

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use super::{Checker, Commit, Mail};
 
-/// Where a client expunged the only copy of a message that was ever added, replication never shows it on that server again.
+/// Where a client expunged the only copy of a message that was ever added, replication never shows it on that server again, as long as the
+/// mailbox is there.
 ///
 /// It may where the message was on its way to another UID meanwhile: an expunge means a UID, and what moved is not deleted on
 /// doubt. So only those count that come while no master is at work and all servers have the message under one UID. Of messages
@@ -24,6 +25,15 @@ impl Checker for NeverReturns {
     fn committed(&mut self, commit: &Commit<'_>) -> Result<(), String> {
         if self.is_off {
             return Ok(());
+        }
+        // What was in a mailbox that went may come back with it, from a master that still has it. [CS-SPLIT-18]
+        for (id, mailbox) in &commit.before.mailboxes {
+            if !commit.after.mailboxes.contains_key(id) {
+                for record in mailbox.records.values() {
+                    let mail = (commit.owner.clone(), record.guid);
+                    self.gone.remove(&(commit.host, mail));
+                }
+            }
         }
         for (id, record) in commit.after.live() {
             let mail = (commit.owner.clone(), record.guid);

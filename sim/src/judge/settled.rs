@@ -3,7 +3,8 @@
 use super::{Checker, End, ScopeView};
 use crate::plan::HOST_NAMES;
 
-/// When all is calm and nothing is left to do, servers that replicate to each other show the same.
+/// When all is calm and nothing is left to do, servers that replicate to each other show the same, as far as a master can
+/// see.
 pub struct Settled;
 
 impl Checker for Settled {
@@ -20,7 +21,7 @@ impl Checker for Settled {
                     let view = end.views.get(&(host, owner.clone()));
                     view.map_or(&empty, |view| view.as_ref())
                 };
-                if let Some(difference) = view(*from).difference(view(*to), *extra) {
+                if let Some(difference) = view(*from).visible_difference(view(*to), *extra) {
                     return Err(format!(
                         "{owner} on {} and {}: {difference}",
                         HOST_NAMES[*from], HOST_NAMES[*to]

@@ -4,6 +4,12 @@ use std::collections::BTreeMap;
 
 use protocol::{Record, Text};
 
+/// How the names of seen states in [`ScopeView::other`] begin.
+pub const SEEN: &str = "seen";
+
+/// How those of quota roots of nobody's mailboxes begin.
+const SHARED_QUOTA: &str = "quota shared";
+
 /// Everything of a user, or of nobody.
 #[derive(Clone, PartialEq, Default, Debug)]
 pub struct ScopeView {
@@ -11,6 +17,8 @@ pub struct ScopeView {
     pub mailboxes: BTreeMap<Text, MailboxView>,
     /// Sorted.
     pub subscriptions: Vec<Text>,
+    /// Everything else that replication carries, as text: of a mailbox by its identity, of the user under the empty one.
+    pub other: BTreeMap<(Text, String), String>,
 }
 
 /// A mailbox with its records.
@@ -42,12 +50,30 @@ impl ScopeView {
     }
 
     /// The first difference that a reader could see, for people; `None` when there is none. Tombstones of records are
-    /// each side's own after both were changed. With `extra` the other may have more mailboxes.
+    /// each side's own after both were changed. With `extra` the other may have more mailboxes, and if this one knows
+    /// nothing of the user, subscriptions: of whom a master knows nothing, it sends nothing. [CS-MASTER-2] [CS-SPLIT-17]
     pub fn difference(&self, other: &ScopeView, extra: bool) -> Option<String> {
+        self.difference_but(other, extra, |_, _| false)
+    }
+
+    /// The same as far as a master can see it: mailboxes that it cannot tell apart are left out.
+    pub fn visible_difference(&self, other: &ScopeView, extra: bool) -> Option<String> {
+        self.difference_but(other, extra, MailboxView::is_twin_of)
+    }
+
+    fn difference_but(
+        &self,
+        other: &ScopeView,
+        extra: bool,
+        is_excused: impl Fn(&MailboxView, &MailboxView) -> bool,
+    ) -> Option<String> {
         for (id, mailbox) in &self.mailboxes {
             let Some(there) = other.mailboxes.get(id) else {
                 return Some(format!("mailbox {} ({id}) is missing", mailbox.name));
             };
+            if is_excused(mailbox, there) {
+                continue;
+            }
             if let Some(difference) = mailbox.difference(there) {
                 return Some(format!("mailbox {} ({id}): {difference}", mailbox.name));
             }
@@ -59,33 +85,66 @@ impl ScopeView {
         if let Some((id, mailbox)) = surplus.filter(|_| !extra) {
             return Some(format!("mailbox {} ({id}) should not be there", mailbox.name));
         }
-        (self.subscriptions != other.subscriptions).then(|| {
-            format!(
+        if extra && self.mailboxes.is_empty() {
+            return None;
+        }
+        if self.subscriptions != other.subscriptions {
+            return Some(format!(
                 "subscriptions are {:?} and {:?}",
                 self.subscriptions, other.subscriptions
-            )
-        })
+            ));
+        }
+        self.other_difference(other, extra)
+    }
+
+    /// The first difference in what is neither mail nor a subscription. What has been read is the reader's own: the other may
+    /// know more of it. [CS-MASTER-7] With `extra` it may have quota roots of nobody's mailboxes, of which a master asks for its
+    /// own only.
+    fn other_difference(&self, other: &ScopeView, extra: bool) -> Option<String> {
+        let changed = self
+            .other
+            .iter()
+            .find(|(key, value)| other.other.get(key) != Some(value));
+        if let Some(((id, what), value)) = changed {
+            let there = other.other.get(&(id.clone(), what.clone()));
+            return Some(format!("{what} of {id:?} is {value} and {there:?}"));
+        }
+        let known = |id: &Text| id.is_empty() || self.mailboxes.contains_key(id);
+        let may_stay = |what: &str| what.starts_with(SEEN) || extra && what.starts_with(SHARED_QUOTA);
+        let mut surplus = other.other.keys().filter(|key| !self.other.contains_key(*key));
+        let (id, what) = surplus.find(|(id, what)| known(id) && !may_stay(what))?;
+        Some(format!("{what} of {id:?} should not be there"))
     }
 }
 
 impl MailboxView {
-    /// Whether the two differ in a way that the protocol's sums cannot show: both CRCs are the same, and so is the XOR of the
-    /// records that differ. Two messages under two UIDs have the same whichever of them comes first, and so have two of which
-    /// each has other flags in the same way. [CS-CRC-11] What only a master writes differs in no such way.
-    fn is_hidden(
-        &self,
-        other: &MailboxView,
-        here: &BTreeMap<u32, Record>,
-        there: &BTreeMap<u32, Record>,
-    ) -> bool {
-        let sums = |m: &MailboxView| (m.crc, m.highestmodseq, m.last_uid);
+    /// Whether no master can tell the two apart, though their messages differ: all values are equal, and so are both CRCs,
+    /// because the XOR of what differs here is the XOR of what differs there. Two messages under two UIDs have the same
+    /// whichever of them comes first, and so have two of which each has other flags in the same way. What only a master
+    /// writes differs in no such way. That the CRCs are those of the records is asked elsewhere. [CS-CRC-11]
+    pub fn is_twin_of(&self, other: &MailboxView) -> bool {
+        let values = |m: &MailboxView| {
+            let names = (m.name.clone(), m.acl.clone());
+            (names, m.uidvalidity, m.last_uid, m.highestmodseq, m.crc)
+        };
+        if values(self) != values(other) {
+            return false;
+        }
+        let (here, there) = (self.live(), other.live());
         let by_people = |record: &Record| (record.guid, record.flags.clone(), record.internaldate);
-        sums(self) == sums(other)
+        here.len() >= 2
             && here.len() == there.len()
+            && here != there
             && here.iter().all(|(uid, ours)| {
                 let theirs = there.get(uid);
                 theirs.is_some_and(|theirs| theirs == ours || by_people(theirs) != by_people(ours))
             })
+    }
+
+    /// Live records by UID.
+    fn live(&self) -> BTreeMap<u32, &Record> {
+        let live = self.records.iter().filter(|(_, record)| !record.is_expunged());
+        live.map(|(uid, record)| (*uid, record)).collect()
     }
 
     fn difference(&self, other: &MailboxView) -> Option<String> {
@@ -93,14 +152,7 @@ impl MailboxView {
         if values(self) != values(other) {
             return Some(format!("values are {:?} and {:?}", values(self), values(other)));
         }
-        let live = |m: &MailboxView| -> BTreeMap<u32, Record> {
-            let live = m.records.iter().filter(|(_, record)| !record.is_expunged());
-            live.map(|(uid, record)| (*uid, record.clone())).collect()
-        };
-        let (here, there) = (live(self), live(other));
-        if self.is_hidden(other, &here, &there) {
-            return None;
-        }
+        let (here, there) = (self.live(), other.live());
         let uids = here.keys().chain(there.keys());
         let uid = uids.copied().find(|uid| here.get(uid) != there.get(uid))?;
         Some(format!(
@@ -108,5 +160,77 @@ impl MailboxView {
             here.get(&uid),
             there.get(&uid)
         ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Flags, Guid};
+
+    /// A mailbox with these messages under the CRCs given.
+    fn mailbox(guids: &[u8], crc: (u32, u32)) -> MailboxView {
+        let record = |(uid, guid): (u32, &u8)| Record {
+            uid,
+            modseq: 2,
+            last_updated: 1,
+            flags: Flags::default(),
+            internaldate: 1,
+            size: 1,
+            guid: Guid::from_bytes([*guid; 20]),
+            annotations: Vec::new(),
+        };
+        let records = (1..).zip(guids).map(record);
+        MailboxView {
+            name: Text::from("user.hot"),
+            acl: Text::EMPTY,
+            uidvalidity: 1,
+            last_uid: 2,
+            highestmodseq: 2,
+            crc,
+            records: records.map(|record| (record.uid, record)).collect(),
+        }
+    }
+
+    fn view(mailbox: MailboxView) -> ScopeView {
+        ScopeView {
+            mailboxes: [(Text::from("id"), mailbox)].into(),
+            ..ScopeView::default()
+        }
+    }
+
+    #[test]
+    fn only_what_no_master_can_tell_apart_is_excused() {
+        let ours = view(mailbox(&[1, 1], (5, 6)));
+        let twin = view(mailbox(&[2, 2], (5, 6)));
+        assert!(ours.difference(&twin, false).is_some());
+        assert_eq!(ours.visible_difference(&twin, false), None);
+        for crc in [(5, 7), (4, 6)] {
+            let other = view(mailbox(&[2, 2], crc));
+            assert!(ours.visible_difference(&other, false).is_some(), "the CRCs tell");
+        }
+        let mut older = mailbox(&[2, 2], (5, 6));
+        older.highestmodseq = 1;
+        assert!(
+            ours.visible_difference(&view(older), false).is_some(),
+            "the modseqs tell"
+        );
+        let one = view(mailbox(&[1], (5, 6)));
+        let another = view(mailbox(&[2], (5, 6)));
+        assert!(
+            one.visible_difference(&another, false).is_some(),
+            "one message cannot hide"
+        );
+    }
+
+    #[test]
+    fn subscriptions_of_a_user_whom_the_master_does_not_know_stay() {
+        let mut there = ScopeView::default();
+        there.subscriptions.push(Text::from("user.ice.a"));
+        assert!(ScopeView::default().difference(&there, false).is_some());
+        assert_eq!(ScopeView::default().difference(&there, true), None);
+        let known = view(mailbox(&[], (0, 12_345_678)));
+        there.mailboxes.clone_from(&known.mailboxes);
+        assert!(known.difference(&there, true).is_some());
     }
 }

@@ -1,6 +1,7 @@
 //! From a seed to a plan, in swarm style: each seed switches whole kinds of changes and faults off and gives the rest
 //! wildly different weights, so that rare mixtures come about.
 
+use super::widen::widen;
 use super::{Deed, Dialect, Link, Moment, Noise, Plan, Profile, Step, What};
 use super::{FOLDERS, USERS};
 use crate::seeded::Seeded;
@@ -44,6 +45,7 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         let mut seeded = Seeded::new(seed ^ 0x4449_414c);
         dialects.extend((0..swarm.hosts).map(|_| Dialect::any(&mut seeded)));
     }
+    let (users, folders) = (swarm.users, swarm.folders);
     let mut plan = Plan {
         seed,
         profile: chosen,
@@ -54,6 +56,7 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         steps,
     };
     super::rare::add(&mut plan);
+    widen(&mut plan, users, folders);
     plan
 }
 
@@ -273,7 +276,7 @@ impl Swarm {
 }
 
 /// An index, each as often as its weight says; 0 when all weights are 0.
-fn weighted(weights: &[usize], seeded: &mut Seeded) -> usize {
+pub(super) fn weighted(weights: &[usize], seeded: &mut Seeded) -> usize {
     let total: usize = weights.iter().sum();
     let mut at = seeded.below(total.max(1));
     for (index, weight) in weights.iter().enumerate() {

@@ -4,10 +4,13 @@ mod dialect;
 mod generate;
 mod profile;
 mod rare;
+mod wide;
+mod widen;
 
 pub use dialect::Dialect;
 pub use generate::generate;
 pub use profile::Profile;
+pub use wide::Wide;
 
 use serde::{Deserialize, Serialize};
 
@@ -68,6 +71,8 @@ impl Plan {
 pub const HOST_NAMES: [&str; 4] = ["ares", "boreas", "chiron", "daphne"];
 /// Names of users; few, so that they meet.
 pub const USERS: [&str; 3] = ["hot", "cold", "ice"];
+/// In place of a user: mailboxes of nobody.
+pub const SHARED: usize = USERS.len();
 /// Folder 0 is the INBOX; the others few, so that they are used again.
 pub const FOLDERS: [&str; 5] = ["", "a", "b", "a.c", "d"];
 /// Keywords, one of which looks like something else.
@@ -262,6 +267,11 @@ pub enum Deed {
         folder: usize,
         on: bool,
     },
+    /// Something else.
+    Wide {
+        user: usize,
+        what: Wide,
+    },
 }
 
 impl What {
@@ -317,6 +327,7 @@ impl Deed {
             Deed::Rename { .. } => "rename",
             Deed::Delete { .. } => "delete",
             Deed::Subscribe { .. } => "subscribe",
+            Deed::Wide { what, .. } => what.name(),
         }
     }
 }

@@ -18,7 +18,11 @@ use crate::trace::Kind;
 
 /// Internal name of a folder of a user.
 pub(crate) fn folder_name(user: &Text, folder: usize) -> Text {
-    let inbox = name::inbox_of(user);
+    let inbox = if user.is_empty() {
+        Text::from("shared")
+    } else {
+        name::inbox_of(user)
+    };
     match FOLDERS[folder % FOLDERS.len()] {
         "" => inbox,
         folder => Text::from([inbox.as_bytes(), b".", folder.as_bytes()].concat()),
@@ -38,19 +42,19 @@ fn message(body: u32) -> Vec<u8> {
 }
 
 /// A deed with what it needs.
-struct Doing<'a> {
-    session: &'a mut MemorySession,
-    moment: Moment,
-    all: Vec<Mailbox>,
-    user: Text,
-    note: Note,
+pub(super) struct Doing<'a> {
+    pub(super) session: &'a mut MemorySession,
+    pub(super) moment: Moment,
+    pub(super) all: Vec<Mailbox>,
+    pub(super) user: Text,
+    pub(super) note: Note,
     uniqueid: u64,
 }
 
 impl World {
     /// Does a deed; false when somebody holds the mail, and it has to be tried again.
     pub(super) fn client(&mut self, host: usize, deed: &Deed) -> bool {
-        let user = user_of(deed.user());
+        let user = deed.owner();
         let scope = scope_of(&user);
         let mut session = self.hosts[host].store.session();
         let Some((changes, note)) = self.plan_deed(host, &mut session, deed, &user) else {
@@ -127,14 +131,9 @@ pub(crate) fn changes_of(
 impl Doing<'_> {
     fn changes(&mut self, deed: &Deed) -> Result<Vec<Change>, LocalError> {
         match deed {
+            Deed::Wide { what, .. } => self.wide(what),
             Deed::Create { folder, .. } => {
-                let new = NewMailbox {
-                    name: folder_name(&self.user, *folder),
-                    uniqueid: Text::from(format!("{:016x}", self.uniqueid)),
-                    partition: Text::from("default"),
-                    acl: None,
-                };
-                let mailbox = local::create(self.moment, &self.all, new)?;
+                let mailbox = self.made(*folder)?;
                 Ok(vec![Change::PutMailbox(Box::new(mailbox))])
             }
             Deed::Rename { from, to, .. } => {
@@ -173,17 +172,28 @@ impl Doing<'_> {
         }
     }
 
-    fn mailbox(&self, folder: usize) -> Option<Mailbox> {
+    /// A new mailbox.
+    pub(super) fn made(&self, folder: usize) -> Result<Mailbox, LocalError> {
+        let new = NewMailbox {
+            name: folder_name(&self.user, folder),
+            uniqueid: Text::from(format!("{:016x}", self.uniqueid)),
+            partition: Text::from("default"),
+            acl: None,
+        };
+        local::create(self.moment, &self.all, new)
+    }
+
+    pub(super) fn mailbox(&self, folder: usize) -> Option<Mailbox> {
         let name = folder_name(&self.user, folder);
         self.all.iter().find(|mailbox| mailbox.name == name).cloned()
     }
 
-    fn live(&mut self, mailbox: &Mailbox) -> Vec<Record> {
+    pub(super) fn live(&mut self, mailbox: &Mailbox) -> Vec<Record> {
         let all = records(self.session, mailbox).unwrap_or_default();
         all.into_iter().filter(|record| !record.is_expunged()).collect()
     }
 
-    fn nth(&mut self, folder: usize, nth: usize) -> Option<(Mailbox, Record)> {
+    pub(super) fn nth(&mut self, folder: usize, nth: usize) -> Option<(Mailbox, Record)> {
         let mailbox = self.mailbox(folder)?;
         let live = self.live(&mailbox);
         let record = live.get(nth % live.len().max(1))?.clone();
@@ -270,7 +280,8 @@ impl Deed {
             | Deed::Create { user, .. }
             | Deed::Rename { user, .. }
             | Deed::Delete { user, .. }
-            | Deed::Subscribe { user, .. } => *user,
+            | Deed::Subscribe { user, .. }
+            | Deed::Wide { user, .. } => *user,
         }
     }
 }

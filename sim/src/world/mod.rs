@@ -5,6 +5,7 @@
 
 pub(crate) mod client;
 mod connection;
+mod deeds;
 mod host;
 mod machine;
 pub mod read;
@@ -403,6 +404,8 @@ impl World {
         }
         for (owner, view) in gone {
             for (_, record) in view.live() {
+                let mail = (owner.clone(), record.guid);
+                self.ledger.rolled_back.insert((host, mail));
                 let elsewhere = (0..self.hosts.len()).any(|other| {
                     let view = self.views.get(&(other, owner.clone()));
                     view.is_some_and(|view| view.live().any(|(_, there)| there.guid == record.guid))

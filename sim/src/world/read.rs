@@ -4,10 +4,10 @@ use anyhow::{Result, bail};
 use engine::model::Mailbox;
 use engine::name::Scope;
 use engine::ticket::{Reply, Request, Select, Session, UidSelect};
-use protocol::{Guid, Record};
+use protocol::{Guid, Record, Text};
 use sha1::{Digest, Sha1};
 
-use crate::judge::{Arrived, MailboxView, Owner, ScopeView};
+use crate::judge::{Arrived, MailboxView, Owner, SEEN, ScopeView};
 
 /// The scope of an owner.
 pub fn scope_of(owner: &Owner) -> Scope {
@@ -79,13 +79,44 @@ pub fn view(session: &mut dyn Session, owner: &Owner) -> Result<ScopeView> {
             crc: (mailbox.crc.basic, mailbox.crc.annot),
             records: records.collect(),
         };
+        let id = mailbox.uniqueid.clone();
+        view.other.insert(
+            (id.clone(), "partition".to_owned()),
+            mailbox.partition.to_string(),
+        );
+        for note in &mailbox.annotations {
+            let what = format!("annotation {} {}", note.entry, note.userid);
+            view.other.insert((id.clone(), what), note.value.to_string());
+        }
         view.mailboxes.insert(mailbox.uniqueid, shown);
     }
+    quotas(session, owner, &mut view)?;
     if !owner.is_empty() {
         let Reply::UserMeta(meta) = session.execute(Request::UserMeta { user: owner.clone() })? else {
             bail!("the store answered something else than a user's own data");
         };
         view.subscriptions = meta.subscriptions;
+        for seen in meta.seen {
+            let state = format!("{} {} {}", seen.lastuid, seen.lastchange, seen.seenuids);
+            view.other
+                .insert((Text::EMPTY, format!("{SEEN} {}", seen.uniqueid)), state);
+        }
+        for script in meta.scripts {
+            let what = format!("script {}", script.name);
+            view.other.insert((Text::EMPTY, what), script.content.to_string());
+        }
+        if let Some(name) = meta.active_script {
+            let what = "the active script".to_owned();
+            view.other.insert((Text::EMPTY, what), name.to_string());
+        }
+    } else {
+        let Reply::ServerAnnotations(notes) = session.execute(Request::ServerAnnotations)? else {
+            bail!("the store answered something else than annotations of the server");
+        };
+        for note in notes {
+            let what = format!("annotation {} {}", note.entry, note.userid);
+            view.other.insert((Text::EMPTY, what), note.value.to_string());
+        }
     }
     Ok(view)
 }
@@ -116,6 +147,21 @@ pub fn hashes(
         });
     }
     Ok(arrived)
+}
+
+fn quotas(session: &mut dyn Session, owner: &Owner, view: &mut ScopeView) -> Result<()> {
+    let request = Request::Quotas {
+        scope: scope_of(owner),
+    };
+    let Reply::Quotas(quotas) = session.execute(request)? else {
+        bail!("the store answered something else than quotas");
+    };
+    for limits in quotas {
+        let what = format!("quota {}", limits.root);
+        let limits = format!("{:?} {:?}", limits.storage, limits.message);
+        view.other.insert((Text::EMPTY, what), limits);
+    }
+    Ok(())
 }
 
 /// The order of keywords and annotations says nothing.

@@ -6,7 +6,7 @@ use protocol::Text;
 
 use super::World;
 use super::connection::{MASTER, Owning};
-use crate::judge::End;
+use crate::judge::{End, Owner, ScopeView};
 use crate::plan::HOST_NAMES;
 use crate::report::Verdict;
 use crate::trace::Kind;
@@ -91,33 +91,64 @@ impl World {
     fn rounds(&mut self) {
         for round in 0..RUNS_MAX {
             let mut sent = 0;
+            let before = self.report.commits;
             for link in 0..self.links.len() {
-                self.last_run = None;
-                let job = Job::AllUsers { prefix: Text::EMPTY };
-                let began = self.views_of(self.links[link].from);
-                self.connect(link, job, Owning::Run(began));
-                self.until_nothing_is_due();
-                if self.finding.is_some() {
-                    return;
+                let all = Job::AllUsers { prefix: Text::EMPTY };
+                let departed = self.departed(link);
+                // A run over all users knows those who have an INBOX; who has gone is named.
+                let named = (!departed.is_empty()).then_some(Job::Users(departed));
+                for job in [Some(all), named].into_iter().flatten() {
+                    let Some(count) = self.calm_run(round, link, job) else {
+                        return;
+                    };
+                    sent += count;
                 }
-                let Some(ended) = self.last_run.take() else {
-                    let text = format!("run {round} over link {link} never ended");
-                    return self.found(Verdict::Liveness, "nobody waits for ever", text);
-                };
-                let done = ended.progress.ended == Some(Ending::Done);
-                if !done && round + 1 == RUNS_MAX {
-                    let text = format!("run {round} over link {link}: {:?}", ended.progress);
-                    return self.found(Verdict::Liveness, "a calm run succeeds", text);
-                }
-                sent += ended.progress.records_sent + ended.progress.messages_sent + u64::from(!done);
-                sent += ended.progress.mailboxes_sent;
             }
-            if sent == 0 {
+            // A master that takes a value over sends nothing, and those behind it have to hear of it.
+            if sent == 0 && self.report.commits == before {
                 return;
             }
         }
         let text = format!("after {RUNS_MAX} rounds there still was something to send");
         self.found(Verdict::Liveness, "a further run does nothing", text);
+    }
+
+    /// Users of whom a replica has something, and its master no INBOX.
+    fn departed(&self, link: usize) -> Vec<Text> {
+        let link = self.links[link];
+        let there = self.views_of(link.to).into_iter();
+        let there = there.filter(|(owner, view)| !owner.is_empty() && **view != ScopeView::default());
+        let owners = there.map(|(owner, _)| owner);
+        let has_inbox = |owner: &Owner| {
+            let inbox = super::client::folder_name(owner, 0);
+            let view = self.view_of(link.from, owner);
+            view.mailboxes.values().any(|mailbox| mailbox.name == inbox)
+        };
+        owners.filter(|owner| !has_inbox(owner)).collect()
+    }
+
+    /// One run without faults; answers how much it sent, or nothing when a rule is broken.
+    fn calm_run(&mut self, round: usize, link: usize, job: Job) -> Option<u64> {
+        self.last_run = None;
+        let began = self.views_of(self.links[link].from);
+        self.connect(link, job, Owning::Run(began));
+        self.until_nothing_is_due();
+        if self.finding.is_some() {
+            return None;
+        }
+        let Some(ended) = self.last_run.take() else {
+            let text = format!("run {round} over link {link} never ended");
+            self.found(Verdict::Liveness, "nobody waits for ever", text);
+            return None;
+        };
+        let done = ended.progress.ended == Some(Ending::Done);
+        if !done && round + 1 == RUNS_MAX {
+            let text = format!("run {round} over link {link}: {:?}", ended.progress);
+            self.found(Verdict::Liveness, "a calm run succeeds", text);
+            return None;
+        }
+        let progress = &ended.progress;
+        Some(progress.records_sent + progress.messages_sent + progress.mailboxes_sent + u64::from(!done))
     }
 
     fn all_equal(&mut self) {
