@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use list::Mutant;
 use results::{Judged, Results, Said};
-use trials::Kind;
+use trials::{Kind, Trial};
 
 /// What `cargo xtask mutants --help` prints.
 pub const USAGE: &str = "\
@@ -135,82 +135,74 @@ fn run(root: &Path, asked: &Asked) -> Result<(), String> {
         .map_err(|error| format!("cannot make {}: {error}", scratch.display()))?;
     let tree = tree::Tree::copy(root, &asked.commit, asked.tests.as_deref(), scratch.join("tree"))?;
     let (mutants, gone) = sample::read(root, list::list(&tree.pristine())?)?;
+    let (commit, count) = (&tree.commit, mutants.len());
     println!(
-        "{}: {} mutants, {} that the sources have no more",
-        tree.commit,
-        mutants.len(),
+        "{commit}: {count} mutants, {} that the sources have no more",
         gone.len()
     );
     let numbered: Vec<(u32, &Mutant)> = (1..).zip(&mutants).collect();
-    let verdicts = scratch.join("verdicts.jsonl");
-    let before = results::read(&verdicts);
+    let results = Results::at(scratch.join("verdicts.jsonl"), commit.clone());
+    let here = results::read(&scratch.join("verdicts.jsonl"));
     let refused = |mutant: &Mutant| {
-        let known = before.get(&mutant.id);
-        known.is_some_and(|judged| !judged.viable && judged.commit == tree.commit)
+        let known = here.get(&mutant.id);
+        known.is_some_and(|judged| !judged.viable && judged.commit == *commit)
     };
-    let refused = numbered
-        .iter()
-        .filter(|(_, mutant)| refused(mutant))
-        .map(|(number, _)| *number)
-        .collect();
-    let built = build::build(
-        &tree,
-        &scratch.join("build"),
-        &numbered,
-        refused,
-        asked.unit.as_deref(),
-    )?;
+    let refused = numbered.iter().filter(|(_, mutant)| refused(mutant));
+    let refused = refused.map(|(number, _)| *number).collect();
+    let unit = asked.unit.as_deref();
+    let built = build::build(&tree, &scratch.join("build"), &numbered, refused, unit)?;
+    note_unviable(&built, &numbered, &results)?;
 
-    let results = Results::at(verdicts, tree.commit.clone());
-    for (_, mutant) in numbered
-        .iter()
-        .filter(|(number, _)| built.unviable.contains(number))
-    {
-        results.append(&Judged {
-            id: mutant.id.clone(),
-            commit: tree.commit.clone(),
-            viable: false,
-            tests: Said::Unreached,
-            ring1: Said::Unreached,
-        })?;
-    }
     let desks = judge::desks(scratch, &tree, asked.jobs)?;
     println!("   rehearsing");
     let (trials, bad) = judge::rehearse(trials::all(&built, &tree, scratch)?, &desks)?;
-    for name in &bad {
-        println!("   left out, fails without a mutant: {name}");
-    }
-    for kind in [Kind::Test, Kind::Ring1] {
-        let own: Vec<_> = trials.iter().filter(|trial| trial.kind == kind).collect();
-        let took: f64 = own.iter().map(|trial| trial.took.as_secs_f64()).sum();
-        let reached = judge::reach(&trials, kind).len();
-        println!(
-            "   {kind:?}: {} trials in {took:.0} s come by {reached} mutants",
-            own.len()
-        );
-    }
+    tell(&trials, &bad);
+    let mut before = results::read(&root.join(page::VERDICTS));
+    before.extend(here.clone());
     let wanted: Vec<(u32, &Mutant)> = numbered
         .iter()
         .filter(|(number, mutant)| {
             let known = before.get(&mutant.id);
             !built.unviable.contains(number)
                 && (asked.only.is_empty() || asked.only.contains(&mutant.id))
-                && (!asked.resume || known.is_none_or(|judged| !judged.viable))
+                && (!asked.resume || here.get(&mutant.id).is_none_or(|judged| !judged.viable))
                 && (!asked.uncaught || known.is_none_or(|judged| !judged.tests.caught()))
         })
         .copied()
         .collect();
-    println!(
-        "   {} do not compile; {} to judge",
-        built.unviable.len(),
-        wanted.len()
-    );
-    judge::judge(
-        &wanted,
-        &trials,
-        &desks,
-        &results,
-        asked.unit.as_ref().map(|_| &before),
-    )?;
+    let unviable = built.unviable.len();
+    println!("   {unviable} do not compile; {} to judge", wanted.len());
+    judge::judge(&wanted, &trials, &desks, &results, unit.map(|_| &before))?;
     page::print(root, scratch)
+}
+
+fn note_unviable(built: &build::Built, numbered: &[(u32, &Mutant)], results: &Results) -> Result<(), String> {
+    let mut unviable = numbered
+        .iter()
+        .filter(|(number, _)| built.unviable.contains(number));
+    unviable.try_for_each(|(_, mutant)| {
+        results.append(&Judged {
+            id: mutant.id.clone(),
+            commit: results.commit.clone(),
+            viable: false,
+            tests: Said::Unreached,
+            ring1: Said::Unreached,
+        })
+    })
+}
+
+/// Tells what the rehearsal showed.
+fn tell(trials: &[Trial], bad: &[String]) {
+    for name in bad {
+        println!("   left out, fails without a mutant: {name}");
+    }
+    for kind in [Kind::Test, Kind::Ring1] {
+        let own: Vec<_> = trials.iter().filter(|trial| trial.kind == kind).collect();
+        let took: f64 = own.iter().map(|trial| trial.took.as_secs_f64()).sum();
+        let reached = judge::reach(trials, kind).len();
+        println!(
+            "   {kind:?}: {} trials in {took:.0} s come by {reached} mutants",
+            own.len()
+        );
+    }
 }

@@ -10,7 +10,7 @@ use super::sample;
 /// The page.
 const PAGE: &str = "docs/MUTANTS.md";
 /// The last verdict on each mutant, as committed.
-const VERDICTS: &str = "xtask/mutants/verdicts.jsonl";
+pub const VERDICTS: &str = "xtask/mutants/verdicts.jsonl";
 /// Answers to mutants that were caught by nothing: id, kind and text.
 const ANSWERS: &str = "xtask/mutants/answers.tsv";
 /// What stands above and below the figures.
