@@ -335,22 +335,18 @@ fn basic_of(record: &Record) -> u32 {
 /// [CS-CRC-5] [CS-CRC-6]
 fn annot_of(record: &Record) -> u32 {
     record.annotations.iter().fold(0, |sum, a| {
-        let zeros = match a.entry.as_bytes() == Annotation::THRID {
-            true => a.value.iter().take_while(|byte| **byte == b'0').count(),
-            false => 0,
+        let is_thread = a.entry.as_bytes() == Annotation::THRID;
+        let zeros = a
+            .value
+            .iter()
+            .take_while(|byte| is_thread && **byte == b'0')
+            .count();
+        let value: &[u8] = match &a.value[zeros..] {
+            b"" if is_thread => b"0",
+            value => value,
         };
         let head = format!("{} ", record.uid).into_bytes();
-        sum ^ crc32(
-            &[
-                &head,
-                a.entry.as_bytes(),
-                b" ",
-                &a.userid,
-                b" ",
-                &a.value[zeros..],
-            ]
-            .concat(),
-        )
+        sum ^ crc32(&[&head[..], a.entry.as_bytes(), b" ", &a.userid[..], b" ", value].concat())
     })
 }
 
