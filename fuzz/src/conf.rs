@@ -16,10 +16,23 @@ pub fn folder() -> &'static PathBuf {
         } else {
             std::env::temp_dir()
         };
+        forget_the_dead(&above);
         let folder = above.join(format!("mailtwin-fuzz-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder for the files under test");
         folder
     })
+}
+
+/// libFuzzer's programs end without a word, so the next one tidies up behind those that are no more.
+fn forget_the_dead(above: &std::path::Path) {
+    for entry in std::fs::read_dir(above).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let owner = name.strip_prefix("mailtwin-fuzz-");
+        if owner.is_some_and(|owner| !std::path::Path::new("/proc").join(owner).exists()) {
+            // Another one may be at it too.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// The first byte chooses the program that reads; a byte 0xFF begins a second file, which the first may include by the name
