@@ -257,15 +257,32 @@ impl<'a> Play<'a> {
         if start == Start::Nothing {
             return Ok(());
         }
+        self.banner(connection)?;
+        if start == Start::Login {
+            self.login(connection)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the banner.
+    fn banner(&mut self, connection: &str) -> Done {
         loop {
             match self.hear(connection, PATIENCE)? {
-                Heard::Line(line) if line.starts_with(b"* OK") => break,
+                Heard::Line(line) if line.starts_with(b"* OK") => return Ok(()),
                 Heard::Line(line) if line.starts_with(b"* ") => {}
                 heard => return Err(Stop::Broken(format!("in place of a banner: {}", heard.shown()))),
             }
         }
-        if start == Start::Login {
-            self.login(connection)?;
+    }
+
+    /// The connection for what is to be had: over the server's Unix socket where there is one, which asks for no login.
+    fn open_have(&mut self) -> Done {
+        let Some(socket) = self.scope.target().socket.as_deref() else {
+            return self.open(HAVE, Start::Login);
+        };
+        if !self.wires.contains_key(HAVE) {
+            self.connect(HAVE, Some(socket))?;
+            self.banner(HAVE)?;
         }
         Ok(())
     }
@@ -389,7 +406,7 @@ impl<'a> Play<'a> {
 
     /// Stages the messages that a `<mailbox:...>` names, and applies it; anything else is a command.
     fn have(&mut self, step: &Step, text: &Template) -> Done {
-        self.open(HAVE, Start::Login)?;
+        self.open_have()?;
         let mut command = self.scope.bytes(text)?;
         if let Some(Piece::Call(call)) = text.first()
             && call.name == "mailbox"
@@ -494,7 +511,7 @@ impl<'a> Play<'a> {
         let users: Vec<String> = self.scope.users().map(str::to_owned).collect();
         let mailboxes: Vec<String> = self.scope.mailboxes().map(str::to_owned).collect();
         let length = self.transcript.len();
-        if self.open(HAVE, Start::Login).is_ok() {
+        if self.open_have().is_ok() {
             let mailboxes = mailboxes.iter().map(|name| format!("APPLY UNMAILBOX {name}\r\n"));
             for command in mailboxes.chain(users.iter().map(|user| format!("APPLY UNUSER {user}\r\n"))) {
                 self.send(HAVE, command.as_bytes());

@@ -148,7 +148,7 @@ fn byte(name: &str) -> Option<&'static [u8]> {
 }
 
 fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.is_ascii() {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.is_ascii() {
         return None;
     }
     (0..digits.len())
