@@ -5,11 +5,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use sim::exhaustive;
+use sim::stopwatch::Stopwatch;
 
 /// Histories between two signs of life.
 const SIGN_OF_LIFE: u64 = 50;
 
 pub fn run(operations: u32, threads: Option<usize>, save: &Path) -> Result<u8> {
+    let watch = Stopwatch::start();
     let watched = std::io::stderr().is_terminal();
     let outcome = exhaustive::run(operations, super::threads(threads), |done, all| {
         if watched && done % SIGN_OF_LIFE == 0 {
@@ -32,9 +34,11 @@ pub fn run(operations: u32, threads: Option<usize>, save: &Path) -> Result<u8> {
         );
     }
     println!(
-        "{} histories of up to {operations} operations, {} runs with every storage ticket as a death: {} findings",
+        "{} histories of up to {operations} operations, {} deaths, one at every storage ticket, {} runs in {:.0} s: {} findings",
         outcome.histories,
+        outcome.runs.saturating_sub(outcome.histories),
         outcome.runs,
+        watch.elapsed().as_secs_f64(),
         outcome.found.len()
     );
     let codes = outcome

@@ -4,6 +4,7 @@ mod dialect;
 mod generate;
 mod profile;
 mod rare;
+mod told;
 mod wide;
 mod widen;
 

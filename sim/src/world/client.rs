@@ -63,7 +63,7 @@ impl World {
         if changes.is_empty() {
             return true;
         }
-        self.tell(host, None, Kind::Client, || format!("{user}: {deed:?}"));
+        self.tell(host, None, Kind::Client, || deed.to_string());
         let mut transaction: Option<Transaction> = None;
         for request in [Request::Begin { scope }, Request::Write(changes), Request::Commit] {
             if let (Request::Commit, Some(open)) = (&request, &mut transaction) {
