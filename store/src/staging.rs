@@ -193,6 +193,24 @@ impl Staging {
         self.index.entry(guid).or_insert(Entry::Elsewhere(at as u32));
     }
 
+    /// Where these messages are stored that were remembered by [`Staging::refer`]; they may be gone from there by now.
+    pub(crate) fn elsewhere(&self, guids: &[Guid]) -> BTreeMap<Scope, Vec<Guid>> {
+        let mut found: BTreeMap<Scope, Vec<Guid>> = BTreeMap::new();
+        for guid in guids {
+            if let Some(Staged::Elsewhere(scope)) = self.find(guid) {
+                found.entry(scope.clone()).or_default().push(*guid);
+            }
+        }
+        found
+    }
+
+    /// Forgets that a message is stored somewhere else; one whose bytes are staged stays.
+    pub(crate) fn unrefer(&mut self, guid: &Guid) {
+        if matches!(self.index.get(guid), Some(Entry::Elsewhere(_))) {
+            self.index.remove(guid);
+        }
+    }
+
     /// Reads bytes of the log into `into`, which lie wholly within it.
     pub(crate) fn read(&mut self, offset: u64, into: &mut [u8]) -> Result<(), StoreError> {
         self.log.read(offset, into)

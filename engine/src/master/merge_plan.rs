@@ -264,7 +264,9 @@ impl Resolver {
     fn item(&mut self, item: Item) {
         let rule = item.judged.rule;
         match (item.judged.verdict, item.ours, item.theirs) {
-            (Verdict::Rewrite(record, deed), Some(ours), _) => {
+            (Verdict::Rewrite(mut record, deed), Some(ours), theirs) => {
+                let theirs = theirs.map_or(record.last_updated, |theirs| theirs.last_updated);
+                record.last_updated = record.last_updated.max(theirs);
                 if let Some(deed) = deed {
                     self.decide(&ours, rule, deed);
                 }

@@ -296,6 +296,13 @@ impl MemorySession {
     }
 
     fn reserve(&mut self, mailboxes: &[Text], guids: Vec<Guid>) -> Vec<Guid> {
+        // Where an earlier reservation found them they may be gone by now.
+        for (scope, guids) in self.staging.elsewhere(&guids) {
+            let view = self.view(&scope);
+            for guid in guids.iter().filter(|guid| view.message(guid).is_none()) {
+                self.staging.unrefer(guid);
+            }
+        }
         let scopes: BTreeSet<Scope> = mailboxes.iter().map(|name| Scope::of(name)).collect();
         let views: Vec<_> = scopes.iter().map(|scope| (scope, self.view(scope))).collect();
         let mut missing = Vec::new();

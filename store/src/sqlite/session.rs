@@ -382,27 +382,39 @@ impl SqliteSession {
     }
 
     fn reserve(&mut self, mailboxes: &[Text], guids: Vec<Guid>) -> Result<Vec<Guid>, StoreError> {
+        // Where an earlier reservation found them they may be gone by now.
+        for (scope, guids) in self.staging.elsewhere(&guids) {
+            let there = self.stored_in(&scope, &guids)?;
+            for guid in guids.iter().filter(|guid| !there.contains(guid)) {
+                self.staging.unrefer(guid);
+            }
+        }
         let mut missing: Vec<Guid> = guids
             .into_iter()
             .filter(|guid| self.staging.find(guid).is_none())
             .collect();
         let scopes: BTreeSet<Scope> = mailboxes.iter().map(|name| Scope::of(name)).collect();
         for scope in scopes {
-            let mut found = Vec::new();
-            self.read(&scope, |database| {
-                for guid in &missing {
-                    if database.find_message(guid)?.is_some() {
-                        found.push(*guid);
-                    }
-                }
-                Ok(())
-            })?;
-            found
+            self.stored_in(&scope, &missing)?
                 .into_iter()
                 .for_each(|guid| self.staging.refer(guid, &scope));
             missing.retain(|guid| self.staging.find(guid).is_none());
         }
         Ok(missing)
+    }
+
+    /// Those of these messages that a scope holds.
+    fn stored_in(&mut self, scope: &Scope, guids: &[Guid]) -> Result<Vec<Guid>, StoreError> {
+        let mut found = Vec::new();
+        self.read(scope, |database| {
+            for guid in guids {
+                if database.find_message(guid)?.is_some() {
+                    found.push(*guid);
+                }
+            }
+            Ok(())
+        })?;
+        Ok(found)
     }
 }
 

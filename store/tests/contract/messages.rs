@@ -192,6 +192,8 @@ pub fn reserved_messages_may_vanish(bench: &Bench) {
         })
     );
     client.done(Request::Rollback);
+    // Asked for again, it is known to be gone.
+    assert_eq!(client.reserve(&["user.jane"], vec![guid(b"one")]), [guid(b"one")]);
     // Uploaded after all.
     client.stage(b"one");
     let put = vec![
