@@ -24,7 +24,8 @@ pub fn run(arguments: &RunArguments) -> Result<u8> {
         .seed
         .map_or((arguments.first, arguments.seeds), |seed| (seed, 1));
     let more = |nth: u64| most.map_or(nth < seeds, |most| watch.elapsed() < most);
-    let all = many(first, super::threads(arguments.threads), more);
+    let told = |seed, finding: &Finding| eprintln!("seed {seed}: {finding}");
+    let all = many(first, super::threads(arguments.threads), more, told);
     let took = watch.elapsed();
     save(arguments, &all)?;
     if arguments.json {

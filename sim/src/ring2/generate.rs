@@ -71,11 +71,12 @@ fn shape(seeded: &mut Seeded) -> (usize, Vec<Link>) {
 }
 
 fn tuning(seeded: &mut Seeded) -> Tuning {
-    let sizes = [0, 0, 1, 7, 100, 2_000];
+    // Single bytes cost the most time.
+    let sizes = [0, 0, 0, 0, 1, 7, 7, 100, 100, 100, 2_000, 2_000];
     let rarely = [0, 2, 5, 30];
     let chop = Chop {
-        read_bytes_max: sizes[seeded.below(6)],
-        write_bytes_max: sizes[seeded.below(6)],
+        read_bytes_max: sizes[seeded.below(12)],
+        write_bytes_max: sizes[seeded.below(12)],
         pending_one_in: rarely[seeded.below(4)],
         slow_flush_one_in: rarely[seeded.below(4)],
     };

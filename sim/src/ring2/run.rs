@@ -89,8 +89,14 @@ pub fn seed(seed: u64) -> Report {
     execute(&generate(seed), false).report
 }
 
-/// Runs seeds from `first` on while `more` says so for the number of seeds begun, on so many threads.
-pub fn many(first: u64, threads: usize, more: impl Fn(u64) -> bool + Sync) -> Many {
+/// Runs seeds from `first` on while `more` says so for the number of seeds begun, on so many threads; `told` hears of each
+/// finding at once.
+pub fn many(
+    first: u64,
+    threads: usize,
+    more: impl Fn(u64) -> bool + Sync,
+    told: impl Fn(u64, &Finding) + Sync,
+) -> Many {
     let next = AtomicU64::new(0);
     let all = Mutex::new(Many::default());
     std::thread::scope(|scope| {
@@ -106,6 +112,7 @@ pub fn many(first: u64, threads: usize, more: impl Fn(u64) -> bool + Sync) -> Ma
                     let mut report = seed(number);
                     own.seeds += 1;
                     if let Some(finding) = report.finding.take() {
+                        told(number, &finding);
                         own.found.push((number, finding));
                     }
                     own.total.add(report);

@@ -10,6 +10,9 @@ use turmoil::net::TcpStream;
 use super::plan::Manner;
 use super::{PORT, name_of};
 
+/// What a deaf one asks: more than waits for a socket in answers. All of it is answered, even when nobody is there any more.
+pub const QUESTIONS: u64 = 1_200;
+
 /// Who comes where; grows only, and is emptied in the end.
 pub type Guests = watch::Receiver<Option<Vec<(usize, Manner)>>>;
 
@@ -61,7 +64,7 @@ async fn visit(host: usize, manner: Manner) -> std::io::Result<()> {
             stream
                 .write_all(b"AUTHENTICATE PLAIN AHN5bmMAc2VjcmV0\r\n")
                 .await?;
-            for _ in 0..200 {
+            for _ in 0..QUESTIONS / 20 {
                 stream.write_all(&b"GET USER hot\r\n".repeat(20)).await?;
             }
             std::future::pending::<()>().await;

@@ -404,6 +404,8 @@ impl World<'_> {
             self.latency(link, self.tuning.latency_ms_max.min(20));
         }
         let within_ms = self.calm_ms();
+        // One that fails at once is tried again after the longest pause at the latest.
+        let runs_max = CALM_RUNS_MAX + within_ms / 10_000;
         let began_ms = self.now_ms;
         while !self.court.has_finding() {
             self.tick();
@@ -416,7 +418,7 @@ impl World<'_> {
             let after_ms = self.now_ms - began_ms;
             for progress in &all {
                 self.court
-                    .judged(rules::settles(progress, CALM_RUNS_MAX, after_ms, within_ms));
+                    .judged(rules::settles(progress, runs_max, after_ms, within_ms));
             }
         }
         if !self.court.has_finding() {
@@ -430,7 +432,14 @@ impl World<'_> {
     fn calm_ms(&self) -> u64 {
         let tuning = &self.tuning;
         let pauses_ms = u64::try_from(PAUSE_MAX.as_millis()).unwrap_or(0);
-        let once_ms = 3 * tuning.peer_timeout_ms
+        let is_deaf = |step: &Step| {
+            let deaf = Manner::Deaf;
+            matches!(step.what, What::Stranger { manner, .. } if manner == deaf)
+        };
+        // Who asked much and is gone gets answers, and may hold the only place to work at.
+        let deaf = self.steps.iter().filter(|step| is_deaf(step)).count() as u64;
+        let once_ms = deaf * strangers::QUESTIONS * (2 * tuning.store_ms_max + tuning.tick_ms)
+            + 3 * tuning.peer_timeout_ms
             + 6 * tuning.connect_timeout_ms
             + tuning.login_timeout_ms
             + pauses_ms
