@@ -24,7 +24,8 @@ fn every_file_is_understood_and_cites_rules_that_exist() -> Outcome {
         let unknown = scenario.rules.iter().filter(|id| !rules.contains_key(*id));
         faults.extend(unknown.map(|id| format!("{} cites {id}, which no page defines", scenario.name)));
     }
-    for name in profile::names(&profiles_folder()) {
+    let is_server = |name: &String| !name.starts_with("client-");
+    for name in profile::names(&profiles_folder()).into_iter().filter(is_server) {
         let profile = Profile::load(&profiles_folder(), &name)?;
         faults.extend(
             profile
