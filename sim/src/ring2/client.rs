@@ -285,7 +285,7 @@ fn target(court: &Court, link: usize) -> Target {
         mechanisms: Vec::new(),
         trace: None,
         traffic: Arc::default(),
-        platform: Simulated::new(court, Place::Client(link)),
+        platform: Simulated::at(court, Place::Client(link)),
     }
 }
 

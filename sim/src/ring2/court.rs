@@ -148,7 +148,7 @@ impl Court {
             open: BTreeMap::new(),
             next: 0,
             stranger: None,
-            chance: Seeded::new(plan.seed ^ 0x636f_7572_74),
+            chance: Seeded::new(plan.seed ^ 0x0063_6f75_7274),
             judge: Judge::default(),
             ledger: Ledger::default(),
             views: Views::new(),

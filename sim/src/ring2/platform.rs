@@ -21,7 +21,7 @@ pub struct Simulated {
 
 impl Simulated {
     /// The platform of a program.
-    pub fn new(court: &Court, place: Place) -> Arc<dyn Platform> {
+    pub fn at(court: &Court, place: Place) -> Arc<dyn Platform> {
         Arc::new(Simulated {
             court: court.clone(),
             place,

@@ -28,7 +28,7 @@ pub struct OneUser(Verifier);
 
 impl OneUser {
     /// Makes the verifier.
-    pub fn new() -> Option<Arc<dyn Verifiers>> {
+    pub fn make() -> Option<Arc<dyn Verifiers>> {
         let verifier = derive(Hash::Sha256, &Secret::new(PASSWORD), 1).ok()?;
         Some(Arc::new(OneUser(verifier)))
     }
@@ -68,7 +68,7 @@ pub async fn serve(court: Court, host: usize, verifiers: Arc<dyn Verifiers>) -> 
         };
         let tasks_before = tasks();
         let server = Server::new(config(&court), vec![listener], sessions, Arc::clone(&verifiers))
-            .on(Simulated::new(&court, place))
+            .on(Simulated::at(&court, place))
             .notice(notice);
         let (mut drain, mut stop) = (orders.clone(), orders.clone());
         let drain = async move {

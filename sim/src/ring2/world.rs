@@ -80,7 +80,7 @@ impl World<'_> {
             builder.enable_random_order();
         }
         let mut sim = builder.build();
-        let verifiers = server::OneUser::new();
+        let verifiers = server::OneUser::make();
         let mut places = Vec::new();
         for host in 1..plan.hosts {
             let place = Place::Server(host);
@@ -452,7 +452,7 @@ impl World<'_> {
     /// All programs are told to stop, and nothing may be left.
     fn end(&mut self) {
         for clients in [true, false] {
-            let those: Vec<Place> = self.places.iter().copied().collect();
+            let those = self.places.clone();
             let those = those
                 .into_iter()
                 .filter(|place| matches!(place, Place::Client(_)) == clients);
