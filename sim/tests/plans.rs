@@ -29,6 +29,7 @@ plans! {
     a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
     a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,
     a_raised_uidvalidity_comes_back_up_a_chain,
+    a_reservation_whose_message_went_is_made_anew,
     a_replica_from_a_backup_loses_who_has_gone_again,
     a_revival_that_was_interrupted_goes_on,
     a_run_by_hand_tells_no_end_of_a_subscription_that_is_back,

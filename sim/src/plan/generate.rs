@@ -2,7 +2,7 @@
 //! wildly different weights, so that rare mixtures come about.
 
 use super::widen::widen;
-use super::{Deed, Dialect, Link, Moment, Noise, Plan, Profile, Step, What};
+use super::{Damage, Deed, Dialect, Link, Moment, Noise, Plan, Profile, Step, What};
 use super::{FOLDERS, USERS};
 use crate::seeded::Seeded;
 
@@ -13,7 +13,10 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         Profile::Mixed => *seeded.pick(&Profile::ALL).unwrap_or(&Profile::Pair),
         profile => profile,
     };
-    let (hosts, links) = topology(chosen, &mut seeded);
+    // A source of its own for what came to the plans later, so that the other plans are what they were.
+    let mut wide = Seeded::new(seed ^ 0x5749_4445);
+    let narrow = topology(chosen, &mut seeded);
+    let (hosts, links) = wider(chosen, &mut wide).unwrap_or(narrow);
     let noise = Noise {
         pieces: seeded.one_in(2),
         latency_ms_max: [0, 5, 200][seeded.below(3)],
@@ -39,12 +42,10 @@ pub fn generate(seed: u64, profile: Profile) -> Plan {
         at_ms += [0, 1, 40, 900, 20_000][seeded.below(5)] + seeded.below(10) as u64;
         steps.push(swarm.step(at_ms, &mut seeded));
     }
-    let mut dialects = Vec::new();
-    if matches!(chosen, Profile::Pair | Profile::Split | Profile::Backup) {
-        // A source of its own, so that the rest of a seed's plan is what it was.
-        let mut seeded = Seeded::new(seed ^ 0x4449_414c);
-        dialects.extend((0..swarm.hosts).map(|_| Dialect::any(&mut seeded)));
-    }
+    damage_logs(&mut steps, &swarm.links, at_ms, &mut wide);
+    // A source of its own, so that the rest of a seed's plan is what it was.
+    let mut peers = Seeded::new(seed ^ 0x4449_414c);
+    let dialects = (0..swarm.hosts).map(|_| Dialect::any(&mut peers)).collect();
     let (users, folders) = (swarm.users, swarm.folders);
     let mut plan = Plan {
         seed,
@@ -86,6 +87,77 @@ fn topology(profile: Profile, seeded: &mut Seeded) -> (usize, Vec<Link>) {
                 links.push(link(0, 2, true));
             }
             (2 + usize::from(offsite), links)
+        }
+    }
+}
+
+/// Larger topologies, for some of the seeds.
+fn wider(profile: Profile, wide: &mut Seeded) -> Option<(usize, Vec<Link>)> {
+    let link = |(from, to): &(usize, usize), rolling| Link {
+        from: *from,
+        to: *to,
+        rolling,
+    };
+    let (shapes, rolling): (&[(usize, &[(usize, usize)])], bool) = match profile {
+        Profile::Rolling => (
+            &[
+                // A long chain, a fan, a tree, a chain that ends in a mesh.
+                (4, &[(0, 1), (1, 2), (2, 3)]),
+                (4, &[(0, 1), (0, 2), (0, 3)]),
+                (4, &[(0, 1), (1, 2), (1, 3)]),
+                (3, &[(0, 1), (1, 2), (2, 1)]),
+            ],
+            true,
+        ),
+        Profile::Mesh => (
+            &[
+                // Two masters with a chain behind, or a replica each.
+                (4, &[(0, 1), (1, 0), (1, 2), (2, 3)]),
+                (4, &[(0, 1), (1, 0), (0, 2), (1, 3)]),
+            ],
+            wide.one_in(2),
+        ),
+        _ => return None,
+    };
+    if !wide.one_in(3) {
+        return None;
+    }
+    let (hosts, links) = wide.pick(shapes)?;
+    Some((*hosts, links.iter().map(|ends| link(ends, rolling)).collect()))
+}
+
+/// Some of the seeds have their logs damaged.
+fn damage_logs(steps: &mut Vec<Step>, links: &[Link], end_ms: u64, wide: &mut Seeded) {
+    let rolling: Vec<usize> = (0..links.len()).filter(|at| links[*at].rolling).collect();
+    if rolling.is_empty() || !wide.one_in(3) {
+        return;
+    }
+    // Lines that are lost change what is demanded in the end, so most seeds lose none.
+    let few = if wide.one_in(3) { 5 } else { 3 };
+    for _ in 0..1 + wide.below(3) {
+        let link = rolling[wide.below(rolling.len())];
+        let damage = [
+            Damage::Twice,
+            Damage::Renamed,
+            Damage::Added,
+            Damage::Cut,
+            Damage::Lost,
+        ][wide.below(few)];
+        let at_ms = wide.next_u64() % (end_ms + 1);
+        let step = Step {
+            at_ms,
+            host: links[link].from,
+            what: What::Log { link, damage },
+        };
+        let place = steps.partition_point(|step| step.at_ms <= at_ms);
+        steps.insert(place, step);
+    }
+    // Half a line of a log as well.
+    for step in steps.iter_mut() {
+        if let What::CrashAtTicket { moment, .. } = &mut step.what
+            && wide.one_in(3)
+        {
+            *moment = Moment::Torn;
         }
     }
 }
@@ -168,7 +240,7 @@ impl Swarm {
         }
     }
 
-    /// Who changes mail: the first master; also the second of a mesh; and a replica where both sides are changed.
+    /// Who changes mail: the first master; also the others of a mesh; and a replica where both sides are changed.
     fn writer(&self, seeded: &mut Seeded) -> usize {
         match self.profile {
             Profile::Split | Profile::Mesh => seeded.below(2),

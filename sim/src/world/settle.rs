@@ -1,5 +1,7 @@
 //! The second half of a run: faults are off, and everything has to come to rest, equal.
 
+use std::collections::BTreeSet;
+
 use engine::flow::Waiting;
 use engine::master::{Ending, Job};
 use protocol::Text;
@@ -7,7 +9,7 @@ use protocol::Text;
 use super::World;
 use super::connection::{MASTER, Owning};
 use crate::judge::{End, Owner, ScopeView};
-use crate::plan::HOST_NAMES;
+use crate::plan::{HOST_NAMES, Link};
 use crate::report::Verdict;
 use crate::trace::Kind;
 
@@ -48,12 +50,34 @@ impl World {
         if self.finding.is_some() {
             return;
         }
-        if self.links.iter().all(|link| link.rolling) && self.restored.is_empty() && !self.is_log_lost {
+        if self.logs_suffice() {
             // A log is enough: nobody has to run anything by hand.
             self.all_equal();
         }
         self.rounds();
         self.all_equal();
+    }
+
+    /// Whether logs alone make all equal. What a server takes from one of two masters the other one hears of only where a
+    /// way leads back to it.
+    fn logs_suffice(&self) -> bool {
+        let hears = |link: &Link| {
+            let is_fed_elsewhere = |other: &Link| other.to == link.to && other.from != link.from;
+            !self.links.iter().any(is_fed_elsewhere) || self.leads(link.to, link.from)
+        };
+        self.links.iter().all(|link| link.rolling && hears(link))
+            && self.restored.is_empty()
+            && !self.is_log_lost
+    }
+
+    fn leads(&self, from: usize, to: usize) -> bool {
+        let mut reached = BTreeSet::from([from]);
+        for _ in 0..self.hosts.len() {
+            let next = self.links.iter().filter(|link| reached.contains(&link.from));
+            let next: Vec<usize> = next.map(|link| link.to).collect();
+            reached.extend(next);
+        }
+        reached.contains(&to)
     }
 
     fn resume_quietly(&mut self, host: usize, channel: usize) {
