@@ -291,7 +291,7 @@ fn variants(values: &str) -> Vec<String> {
     }
 }
 
-/// The ids of `[CS-A-1] [CS-B-2]`.
+/// The ids of a line `rules:`, each in square brackets.
 ///
 /// # Errors
 /// Something else than ids in square brackets.

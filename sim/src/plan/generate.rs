@@ -91,6 +91,9 @@ fn topology(profile: Profile, seeded: &mut Seeded) -> (usize, Vec<Link>) {
     }
 }
 
+/// How many hosts, and who replicates to whom.
+type Shape = (usize, &'static [(usize, usize)]);
+
 /// Larger topologies, for some of the seeds.
 fn wider(profile: Profile, wide: &mut Seeded) -> Option<(usize, Vec<Link>)> {
     let link = |(from, to): &(usize, usize), rolling| Link {
@@ -98,7 +101,7 @@ fn wider(profile: Profile, wide: &mut Seeded) -> Option<(usize, Vec<Link>)> {
         to: *to,
         rolling,
     };
-    let (shapes, rolling): (&[(usize, &[(usize, usize)])], bool) = match profile {
+    let (shapes, rolling): (&[Shape], bool) = match profile {
         Profile::Rolling => (
             &[
                 // A long chain, a fan, a tree, a chain that ends in a mesh.
