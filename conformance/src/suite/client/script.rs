@@ -214,7 +214,7 @@ fn header(head: &mut Scenario, word: &str, rest: &str) -> Result<(), String> {
             for id in rest.split_whitespace() {
                 let id = id.strip_prefix('[').and_then(|id| id.strip_suffix(']'));
                 head.rules
-                    .push(id.ok_or("rules: [CS-AREA-1] [CS-AREA-2]")?.to_owned());
+                    .push(id.ok_or("rules: the ids, each in square brackets")?.to_owned());
             }
         }
         "needs" => head.needs = rest.split(',').map(|need| need.trim().to_owned()).collect(),
