@@ -4,7 +4,7 @@
 //! the folder. At a crash any part of the rest may be there, in any order, torn within a write; the n-th operation can
 //! fail; what is read can come back short. Everything follows from a seed.
 //!
-//! [`shim`] is the only place that talks C. The rest is plain Rust over vectors.
+//! `shim` is the only place that talks C. The rest is plain Rust over vectors.
 #![deny(unsafe_code)]
 
 pub mod chance;
