@@ -50,7 +50,7 @@ pub enum Value {
     Text(Vec<Part>),
     /// A placeholder alone: a text, a condition or a whole value.
     Call(Call),
-    /// A list; with `any_order` the same elements in any order, with a [`Value::Rest`] more of them.
+    /// A list; with `any_order` the same elements in any order, with a [`Element::Rest`] more of them.
     List {
         /// The elements.
         elements: Vec<Element>,
