@@ -48,11 +48,33 @@ impl Place {
         self.made.join("corpus").join(target)
     }
 
+    /// A copy of this program that nobody replaces: cargo builds the original anew, as a part of the workspace, while it runs.
+    ///
+    /// Written only when it differs, for cargo begins from scratch with a wrapper that is newer. Where it cannot be written,
+    /// this program itself.
+    fn wrapper(&self) -> PathBuf {
+        let copy = self.made.join("xtask-as-wrapper");
+        // The running program by this name even when its file is gone.
+        let Ok(this) = std::fs::read("/proc/self/exe") else {
+            return std::env::current_exe().unwrap_or_default();
+        };
+        if std::fs::read(&copy).is_ok_and(|there| there == this) {
+            return copy;
+        }
+        let written = std::fs::create_dir_all(&self.made)
+            .and_then(|()| std::fs::copy("/proc/self/exe", &copy))
+            .is_ok();
+        if written {
+            copy
+        } else {
+            std::env::current_exe().unwrap_or_default()
+        }
+    }
+
     /// Environment of cargo.
     fn environment(&self) -> Vec<(&'static str, String)> {
-        let this = std::env::current_exe().unwrap_or_default();
         vec![
-            ("RUSTC_WRAPPER", this.display().to_string()),
+            ("RUSTC_WRAPPER", self.wrapper().display().to_string()),
             (WRAPS, "1".to_owned()),
             ("CARGO_TARGET_DIR", self.made.display().to_string()),
         ]
