@@ -8,8 +8,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-/// Where packages come from unless `MAILTWIN_DEBIAN_MIRROR` says otherwise.
-const MIRROR: &str = "http://deb.debian.org/debian";
 /// What a root gets beside Debian's minimum.
 const PACKAGES: [&str; 6] = [
     "cyrus-imapd",
@@ -68,12 +66,12 @@ pub fn install(version: Version, say: &dyn Fn(&str)) -> Result<Root> {
 }
 
 fn debootstrap(version: Version, folder: &Path) -> Result<()> {
-    let mirror = std::env::var("MAILTWIN_DEBIAN_MIRROR").unwrap_or_else(|_| MIRROR.to_owned());
     let mut command = Command::new("debootstrap");
     command
         .args(["--variant=minbase", version.release()])
         .arg(folder)
-        .arg(mirror);
+        // Nothing here means debootstrap's own choice.
+        .arg(std::env::var_os("MAILTWIN_DEBIAN_MIRROR").unwrap_or_default());
     // An older debootstrap does not know the newest release by name.
     if !Path::new("/usr/share/debootstrap/scripts")
         .join(version.release())
