@@ -128,7 +128,7 @@ pub enum Action {
 pub fn all(folder: &Path) -> Result<Vec<Scenario>, Vec<String>> {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     let mut files = Vec::new();
-    collect(folder, &mut files, &mut faults);
+    collect(folder, "csync", &mut files, &mut faults);
     files.sort();
     for path in files {
         let text = match std::fs::read_to_string(&path) {
@@ -146,15 +146,16 @@ pub fn all(folder: &Path) -> Result<Vec<Scenario>, Vec<String>> {
     if faults.is_empty() { Ok(found) } else { Err(faults) }
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>, faults: &mut Vec<String>) {
+/// The files below `folder` whose names end in `.extension`; what cannot be read is a fault.
+pub(super) fn collect(folder: &Path, extension: &str, files: &mut Vec<PathBuf>, faults: &mut Vec<String>) {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) => return faults.push(format!("{}: {error}", folder.display())),
     };
     for path in entries.flatten().map(|entry| entry.path()) {
         if path.is_dir() {
-            collect(&path, files, faults);
-        } else if path.extension().is_some_and(|extension| extension == "csync") {
+            collect(&path, extension, files, faults);
+        } else if path.extension().is_some_and(|found| found == extension) {
             files.push(path);
         }
     }

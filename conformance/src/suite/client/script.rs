@@ -1,9 +1,9 @@
 //! Scenario files for clients (`.client`): a header as in the other ones, a blank line, then steps. The format is described in the
 //! crate's README.
 
-use super::super::scenario::{Judges, Scenario, Start};
+use super::super::scenario::{Judges, Scenario, Start, collect};
 use super::super::{pattern, template};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 use template::Template;
 
@@ -108,7 +108,7 @@ pub enum Deed {
 /// A text for each file that cannot be read or understood.
 pub fn all(folder: &Path) -> Result<Vec<Script>, Vec<String>> {
     let (mut scripts, mut faults, mut files) = (Vec::new(), Vec::new(), Vec::new());
-    collect(folder, &mut files, &mut faults);
+    collect(folder, "client", &mut files, &mut faults);
     files.sort();
     for path in files {
         match std::fs::read_to_string(&path) {
@@ -123,20 +123,6 @@ pub fn all(folder: &Path) -> Result<Vec<Script>, Vec<String>> {
         Ok(scripts)
     } else {
         Err(faults)
-    }
-}
-
-fn collect(folder: &Path, files: &mut Vec<PathBuf>, faults: &mut Vec<String>) {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) => return faults.push(format!("{}: {error}", folder.display())),
-    };
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if path.is_dir() {
-            collect(&path, files, faults);
-        } else if path.extension().is_some_and(|extension| extension == "client") {
-            files.push(path);
-        }
     }
 }
 
