@@ -23,8 +23,8 @@ commands:
   trace              tie every rule of the spec to who cites it, and write docs/TRACE.md; fails on unknown ids
   trace --check      the same without writing
   fuzz [WISHES] [TARGET...]
-                     fuzz targets (default: all): --minutes M or --seconds S each (default: one minute), --coverage,
-                     --replay the corpus, --seed it from the spec, --minimise it
+                     fuzz targets (default: all): --minutes M or --seconds S each (default: one minute), --jobs N at a time,
+                     --coverage, --replay the corpus, --seed it from the spec, --minimise it
   mutants WHAT       which changes of engine and store no test notices (mutants --help tells more)
   deb                build the Debian package (installs cargo-deb when it is missing)
 ";

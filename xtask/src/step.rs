@@ -60,6 +60,24 @@ pub fn run(title: &str, command: &str, environment: &[(&str, &str)]) -> Finished
     Finished { ok, output }
 }
 
+/// Runs a command and keeps what it prints, both streams, to itself.
+pub fn quietly(command: &str) -> Finished {
+    let done = Command::new("sh")
+        .args(["-c", &format!("exec 2>&1; {command}")])
+        .stdin(Stdio::null())
+        .output();
+    match done {
+        Ok(done) => Finished {
+            ok: done.status.success(),
+            output: String::from_utf8_lossy(&done.stdout).into_owned(),
+        },
+        Err(error) => Finished {
+            ok: false,
+            output: format!("cannot start it: {error}"),
+        },
+    }
+}
+
 /// Whether a command exits with 0; prints nothing.
 pub fn succeeds(command: &str) -> bool {
     Command::new("sh")

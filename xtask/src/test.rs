@@ -90,18 +90,18 @@ fn simulate(tally: &mut Tally) {
     }
 }
 
-/// Replays the corpus of every fuzz target, and fuzzes each for a moment.
+/// Looks at the fuzz targets, replays the corpus of each, and fuzzes each for a moment.
 fn fuzz(tally: &mut Tally) {
     let place = fuzz::Place::new();
     if !packages::cpp() || !place.build() {
         tally.step(false);
         return;
     }
+    tally.step(place.lint());
     let replayed = place.replay();
     tally.tests(&replayed.output, replayed.ok);
-    for target in place.targets() {
-        tally.step(place.fuzz(&target, fuzz::BRIEF_SECONDS).ok);
-    }
+    // Two at a time: as many as a small machine has cores.
+    tally.step(place.fuzz_all(&place.targets(), fuzz::BRIEF_SECONDS, 2));
 }
 
 /// Runs the conformance suite: with real servers, every test has to run; without, those that need only our own

@@ -4,6 +4,7 @@
 //! this program is put in front of it (`RUSTC_WRAPPER`). What else is linked stays as it is, which keeps the build short and
 //! the figures about our own code.
 
+mod campaign;
 mod corpus;
 mod coverage;
 mod wrapper;
@@ -97,6 +98,21 @@ impl Place {
         self.cargo("build the fuzz targets", "build --locked --bins").ok
     }
 
+    /// Clippy over the targets, which are no part of the workspace. Nothing runs, so nothing is optimised for it.
+    pub fn lint(&self) -> bool {
+        let manifest = self.root.join("fuzz/Cargo.toml");
+        let command = format!(
+            "cargo clippy --locked --manifest-path {} --all-targets -- -D warnings",
+            manifest.display()
+        );
+        step::run(
+            "lint the fuzz targets",
+            &command,
+            &[("CARGO_PROFILE_DEV_OPT_LEVEL", "0")],
+        )
+        .ok
+    }
+
     /// Runs every input of the committed corpus, and every finding of the past.
     pub fn replay(&self) -> step::Finished {
         self.cargo("fuzz corpus and findings", "test --locked")
@@ -113,15 +129,19 @@ impl Place {
         names
     }
 
+    /// Fuzzes targets for so many seconds each, `jobs` of them at a time, and prints what they did. False when one failed.
+    pub fn fuzz_all(&self, targets: &[String], seconds: u64, jobs: usize) -> bool {
+        campaign::run(self, targets, seconds, jobs)
+    }
+
     /// Fuzzes one target for so many seconds; what is new stays in the grown corpus, what fails among the findings.
-    pub fn fuzz(&self, target: &str, seconds: u64) -> step::Finished {
+    fn fuzz(&self, target: &str, seconds: u64) -> step::Finished {
         let (kept, grown, findings) = (self.kept(target), self.grown(target), self.made.join("findings"));
         for folder in [&grown, &findings] {
             if let Err(error) = std::fs::create_dir_all(folder) {
                 println!("   cannot make {}: {error}", folder.display());
             }
         }
-        let title = format!("fuzz {target} for {seconds} s");
         let command = format!(
             "{} {} {} {} -max_total_time={seconds} -artifact_prefix={}/{target}- -print_final_stats=1",
             self.program(target).display(),
@@ -130,7 +150,7 @@ impl Place {
             self.options(),
             findings.display(),
         );
-        step::run(&title, &command, &[])
+        step::quietly(&command)
     }
 
     /// Options of all runs: a slow input is one of ten seconds.
@@ -147,6 +167,8 @@ impl Place {
 #[derive(Default)]
 struct Wishes {
     seconds: Option<u64>,
+    /// Targets at a time.
+    jobs: Option<usize>,
     coverage: bool,
     replay: bool,
     seed: bool,
@@ -169,9 +191,7 @@ pub fn run(words: &[&str]) -> ExitCode {
     }
     let mut ok = !wishes.seed || corpus::seed(&place);
     if let Some(seconds) = wishes.seconds {
-        for target in &wishes.targets {
-            ok &= place.fuzz(target, seconds).ok;
-        }
+        ok &= place.fuzz_all(&wishes.targets, seconds, wishes.jobs.unwrap_or(1));
     }
     if wishes.minimise {
         for target in &wishes.targets {
@@ -197,6 +217,7 @@ fn wishes(words: &[&str], known: &[String]) -> Result<Wishes, String> {
         match *word {
             "--minutes" => wishes.seconds = Some(60 * number()?),
             "--seconds" => wishes.seconds = Some(number()?),
+            "--jobs" => wishes.jobs = Some(usize::try_from(number()?).map_err(|error| error.to_string())?),
             "--coverage" => wishes.coverage = true,
             "--replay" => wishes.replay = true,
             "--seed" => wishes.seed = true,
@@ -236,6 +257,8 @@ mod tests {
             (one.seconds, one.coverage, one.targets),
             (None, true, vec!["two".to_owned()])
         );
+        let jobs = read(&["--seconds", "5", "--jobs", "4"]).expect("four at a time");
+        assert_eq!((jobs.seconds, jobs.jobs), (Some(5), Some(4)));
         assert!(read(&["three"]).is_err());
         assert!(read(&["--minutes"]).is_err());
         assert!(read(&["--minutes", "0"]).is_err());
