@@ -1,6 +1,6 @@
-//! Makes a plan smaller by meaning: fewer faults, changes, users, servers, less noise, while it breaks the same rule.
+//! Makes a plan smaller by meaning: fewer faults, changes, users, mailboxes, servers, less noise, while it breaks the same rule.
 
-use crate::plan::{Deed, Plan, What};
+use crate::plan::{Deed, FOLDERS, Plan, SHARED, What};
 use crate::report::{Finding, Report};
 use crate::run::execute;
 
@@ -38,6 +38,8 @@ pub fn shrink(plan: &Plan) -> Option<Small> {
         let before = shrinker.best.clone();
         shrinker.cut_the_end();
         shrinker.calm_down();
+        shrinker.drop_users();
+        shrinker.drop_folders();
         shrinker.drop_steps(|what| what.is_fault());
         shrinker.drop_steps(|_| true);
         shrinker.simplify_steps();
@@ -88,6 +90,39 @@ impl Shrinker {
         let mut plan = self.best.clone();
         plan.noise.store_ms_max = 0;
         self.try_plan(plan);
+    }
+
+    /// A user goes with all changes and with runs for nobody else.
+    fn drop_users(&mut self) {
+        for gone in 0..=SHARED {
+            let mut plan = self.best.clone();
+            plan.steps.retain(|step| match &step.what {
+                What::Client(deed) => deed.user() != gone,
+                What::Run { user, .. } => *user != Some(gone),
+                _ => true,
+            });
+            self.try_plan(plan);
+        }
+    }
+
+    /// A mailbox goes with all changes that name it, of one user or of all.
+    fn drop_folders(&mut self) {
+        for gone in 1..FOLDERS.len() {
+            let without = |plan: &mut Plan, of: &dyn Fn(&Deed) -> bool| {
+                plan.steps
+                    .retain(|step| !matches!(&step.what, What::Client(deed) if deed.names(gone) && of(deed)));
+            };
+            let mut plan = self.best.clone();
+            without(&mut plan, &|_| true);
+            if self.try_plan(plan) {
+                continue;
+            }
+            for user in 0..=SHARED {
+                let mut plan = self.best.clone();
+                without(&mut plan, &|deed| deed.user() == user);
+                self.try_plan(plan);
+            }
+        }
     }
 
     /// Halves, quarters, and at last single steps.

@@ -7,10 +7,11 @@ use sim::plan::Profile;
 use sim::run::many;
 
 /// Everything that a run can reach, so that what was never reached is shown as well.
-const ALL: [(&str, &[&str]); 5] = [
+const ALL: [(&str, &[&str]); 6] = [
     (
-        "changes of clients",
+        "runs and changes of clients",
         &[
+            "run",
             "append",
             "flag",
             "expunge",
@@ -59,6 +60,12 @@ const ALL: [(&str, &[&str]); 5] = [
             "cut",
             "cut, silent",
             "break at a byte",
+            "log cut",
+            "log lost",
+            "log twice",
+            "crash in a line of the log",
+            "reader dies behind a renamed log",
+            "reader dies behind an added log",
             "disk full",
             "I/O errors",
             "a bit read wrong",
@@ -77,6 +84,7 @@ const ALL: [(&str, &[&str]); 5] = [
             "store: not found",
             "store: not staged",
             "store: conflict",
+            "store: other error",
             "task failed: Locked",
             "task failed: Refused",
             "task failed: Local",
@@ -89,12 +97,25 @@ const ALL: [(&str, &[&str]); 5] = [
             "CS-SPLIT-13",
             "CS-SPLIT-14",
             "CS-SPLIT-15",
+            "CS-SPLIT-16",
             "CS-SPLIT-21",
             "CS-SPLIT-22",
             "CS-SPLIT-23",
             "CS-SPLIT-24",
             "CS-SPLIT-28",
             "CS-SPLIT-29",
+            "CS-SPLIT-31",
+        ],
+    ),
+    (
+        "decisions of masters",
+        &[
+            "CS-MASTER-23",
+            "CS-MASTER-35",
+            "CS-MASTER-37",
+            "CS-MASTER-38",
+            "CS-MASTER-39",
+            "CS-MASTER-47",
         ],
     ),
 ];

@@ -1,5 +1,6 @@
 //! What happens in a run, as plain data: made from a seed, saved, shrunk and read by people.
 
+mod about;
 mod dialect;
 mod generate;
 mod profile;

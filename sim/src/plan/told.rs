@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use super::{Deed, FOLDERS, HOST_NAMES, KEYWORDS, Link, Moment, USERS, What};
+use super::{Deed, FOLDERS, HOST_NAMES, KEYWORDS, Link, Moment, SHARED, USERS, What, Wide};
 
 fn user(user: usize) -> &'static str {
+    if user == SHARED {
+        return "in the shared mailboxes somebody";
+    }
     USERS[user % USERS.len()]
 }
 
@@ -37,10 +40,6 @@ fn flags(bits: u16) -> String {
 impl fmt::Display for Deed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = user(self.user());
-        if let Deed::Subscribe { folder: at, on, .. } = self {
-            let verb = if *on { "subscribes to" } else { "unsubscribes from" };
-            return write!(f, "{who} {verb} {}", folder(*at));
-        }
         match self {
             Deed::Append {
                 folder: at,
@@ -82,8 +81,67 @@ impl fmt::Display for Deed {
                 write!(f, "{who} renames {} to {}", folder(*from), folder(*to))
             }
             Deed::Delete { folder: at, .. } => write!(f, "{who} deletes {}", folder(*at)),
-            Deed::Wide { what, .. } => write!(f, "{who}: {}", what.name()),
-            other => write!(f, "{who}: {other:?}"),
+            Deed::Subscribe { folder: at, on, .. } => {
+                let verb = if *on { "subscribes to" } else { "unsubscribes from" };
+                write!(f, "{who} {verb} {}", folder(*at))
+            }
+            Deed::Wide {
+                what: Wide::Server { value },
+                ..
+            } => write!(f, "the server's note becomes {}", number(*value)),
+            Deed::Wide { what, .. } => write!(f, "{who} {what}"),
+        }
+    }
+}
+
+/// 0 stands for nothing.
+fn number(value: u8) -> String {
+    if value == 0 {
+        "none".to_owned()
+    } else {
+        format!("no. {value}")
+    }
+}
+
+impl fmt::Display for Wide {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wide::Seen { folder: at, upto } => write!(f, "has read {} up to UID {upto}", folder(*at)),
+            Wide::Script { nth, value } => write!(f, "makes script {nth} text {}", number(*value)),
+            Wide::Activate { nth: Some(nth) } => write!(f, "activates script {nth}"),
+            Wide::Activate { nth: None } => write!(f, "activates no script"),
+            Wide::Quota {
+                folder: at,
+                storage: Some(limit),
+            } => write!(f, "limits {} to {limit} KiB", folder(*at)),
+            Wide::Quota { folder: at, .. } => write!(f, "removes the quota root of {}", folder(*at)),
+            Wide::Acl { folder: at, value } => write!(f, "gives {} rights no. {value}", folder(*at)),
+            Wide::Note {
+                folder: at,
+                value,
+                special: false,
+            } => write!(f, "makes the note of {} {}", folder(*at), number(*value)),
+            Wide::Note {
+                folder: at, value, ..
+            } => {
+                write!(f, "makes the special use of {} {}", folder(*at), number(*value))
+            }
+            Wide::Copy { from, nth, to, moves } => {
+                let verb = if *moves { "moves" } else { "copies" };
+                write!(
+                    f,
+                    "{verb} message no. {nth} of {} to {}",
+                    folder(*from),
+                    folder(*to)
+                )
+            }
+            Wide::RenameInbox { to } => write!(f, "renames INBOX to {}, which empties it", folder(*to)),
+            Wide::Uidvalidity { folder: at } => write!(f, "gives {} another UIDVALIDITY", folder(*at)),
+            Wide::Partition { folder: at, nth } => {
+                write!(f, "moves {} to another partition, no. {nth}", folder(*at))
+            }
+            Wide::Server { value } => write!(f, "sets the server's note to {}", number(*value)),
+            Wide::RemoveUser => write!(f, "is removed with all mail"),
         }
     }
 }

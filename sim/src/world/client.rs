@@ -268,20 +268,3 @@ fn flags_of(bits: u16) -> Flags {
         keywords: keywords.map(|(_, word)| Text::from(*word)).collect(),
     }
 }
-
-impl Deed {
-    /// Whose mail.
-    pub(crate) fn user(&self) -> usize {
-        match self {
-            Deed::Append { user, .. }
-            | Deed::Flag { user, .. }
-            | Deed::Expunge { user, .. }
-            | Deed::Annotate { user, .. }
-            | Deed::Create { user, .. }
-            | Deed::Rename { user, .. }
-            | Deed::Delete { user, .. }
-            | Deed::Subscribe { user, .. }
-            | Deed::Wide { user, .. } => *user,
-        }
-    }
-}
