@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sim::planted::{self, Bug, Found, Tree};
+use planted::Tree;
+use sim::planted::{self as bugs, Bug, Found};
 use sim::report::Verdict;
 use sim::stopwatch::Stopwatch;
 
@@ -27,19 +28,20 @@ enum Outcome {
 }
 
 pub fn run(names: &[String], seconds: u64, json: bool, list: bool, save: &Path) -> Result<u8> {
-    let bugs = planted::named(names)?;
+    let chosen = bugs::named(names)?;
     if list {
-        for bug in &bugs {
-            println!("{:<40} {}", bug.name, bug.title);
+        for bug in &chosen {
+            println!("{:<40} {}", bug.name(), bug.title);
         }
         return Ok(0);
     }
-    let tree = Tree::new(planted::sources(), &target().join("planted"));
+    let tree = Tree::new(bugs::sources(), &target().join("planted"));
     eprintln!("building a copy of the sources with all bugs in it ...");
     let watch = Stopwatch::start();
     // All of them, so that another choice builds nothing anew.
-    tree.plant(&planted::all()?)?;
-    let program = tree.build()?;
+    let all: Vec<_> = bugs::all()?.into_iter().map(|bug| bug.fault).collect();
+    tree.plant(&all)?;
+    let program = tree.build(&["sim"])?.join("sim");
     eprintln!("built in {:.0} s", watch.elapsed().as_secs_f64());
     let mut rows = Vec::new();
     if !json {
@@ -48,7 +50,7 @@ pub fn run(names: &[String], seconds: u64, json: bool, list: bool, save: &Path) 
             "bug", "profile", "found by", "seed", "seeds", "s"
         );
     }
-    for bug in bugs {
+    for bug in chosen {
         let row = one(&program, bug, seconds, save);
         if !json {
             print(&row);
@@ -76,12 +78,12 @@ pub fn run(names: &[String], seconds: u64, json: bool, list: bool, save: &Path) 
 
 /// Where cargo puts what it builds.
 fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| planted::sources().join("target"), PathBuf::from)
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| bugs::sources().join("target"), PathBuf::from)
 }
 
 fn one(program: &Path, bug: Bug, seconds: u64, save: &Path) -> Row {
     let watch = Stopwatch::start();
-    let hunted = planted::hunt(program, &bug, seconds, save);
+    let hunted = bugs::hunt(program, &bug, seconds, save);
     let ran_s = watch.elapsed().as_secs_f64();
     let (outcome, seeds) = match hunted {
         Ok((Some(found), seeds)) => (judge(&bug, found), seeds),
@@ -116,13 +118,13 @@ fn print(row: &Row) {
     };
     println!(
         "{:<38} {:<8} {by:<44} {seed:>6} {:>6} {:>5.1}",
-        row.bug.name,
-        planted::name(row.bug.profile),
+        row.bug.name(),
+        bugs::name(row.bug.profile),
         row.seeds,
         row.ran_s
     );
     if let Outcome::Failed(why) = &row.outcome {
-        eprintln!("{}: {why}", row.bug.name);
+        eprintln!("{}: {why}", row.bug.name());
     }
 }
 
@@ -135,10 +137,10 @@ fn told(row: &Row) -> serde_json::Value {
         Outcome::Failed(why) => (why.as_str(), None),
     };
     serde_json::json!({
-        "bug": row.bug.name,
+        "bug": row.bug.name(),
         "title": row.bug.title,
         "breaks": row.bug.breaks,
-        "profile": planted::name(row.bug.profile),
+        "profile": bugs::name(row.bug.profile),
         "outcome": outcome,
         "rule": found.map(|found| &found.rule),
         "text": found.map(|found| &found.text),

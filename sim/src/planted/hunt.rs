@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use serde::Deserialize;
 
-use super::{Bug, SWITCH_VARIABLE};
+use planted::SWITCH_VARIABLE;
+
+use super::Bug;
 use crate::plan::Profile;
 
 /// What found a bug.
@@ -34,11 +36,11 @@ struct Told {
 /// A simulator that does not start, or says something else than it should.
 pub fn hunt(program: &Path, bug: &Bug, seconds: u64, save: &Path) -> Result<(Option<Found>, u64)> {
     let done = Command::new(program)
-        .env(SWITCH_VARIABLE, &bug.name)
+        .env(SWITCH_VARIABLE, bug.name())
         .args(["run", "--json", "--until-found", "--profile", &name(bug.profile)])
         .args(["--seconds", &seconds.to_string()])
         .arg("--save")
-        .arg(save.join(&bug.name))
+        .arg(save.join(bug.name()))
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
@@ -47,12 +49,12 @@ pub fn hunt(program: &Path, bug: &Bug, seconds: u64, save: &Path) -> Result<(Opt
     let Some(line) = text.lines().last() else {
         bail!(
             "the simulator with {} ended with {} and no word",
-            bug.name,
+            bug.name(),
             done.status
         );
     };
     let told: Told = serde_json::from_str(line)
-        .with_context(|| format!("the simulator with {} said: {line}", bug.name))?;
+        .with_context(|| format!("the simulator with {} said: {line}", bug.name()))?;
     Ok((told.findings.into_iter().next(), told.seeds))
 }
 

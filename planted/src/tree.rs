@@ -1,13 +1,13 @@
-//! A copy of the sources in which a bug is built.
+//! A copy of the sources in which faults are built.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use super::{Bug, Edit, SWITCH_FILE};
+use super::{Edit, Fault, SWITCH_FILE};
 
 /// Folders that are no sources.
 const NO_SOURCES: [&str; 3] = ["target", ".git", "corpus"];
@@ -29,12 +29,12 @@ impl Tree {
         }
     }
 
-    /// Makes the copy equal to the sources with these bugs in them. What is equal already is not touched, so that little is
+    /// Makes the copy equal to the sources with these faults in them. What is equal already is not touched, so that little is
     /// built anew.
     ///
     /// # Errors
     /// Files that cannot be read or written; edits that do not fit.
-    pub fn plant(&self, bugs: &[Bug]) -> Result<()> {
+    pub fn plant(&self, faults: &[Fault]) -> Result<()> {
         let mut files = BTreeSet::new();
         list(&self.sources, Path::new(""), &mut files)?;
         let mut there = BTreeSet::new();
@@ -53,10 +53,10 @@ impl Tree {
             if *file == Path::new(SWITCH_FILE) {
                 content.extend_from_slice(super::switch_code().as_bytes());
             }
-            for (bug, edit) in edits(bugs).filter(|(_, edit)| Path::new(&edit.file) == file) {
+            for (fault, edit) in edits(faults).filter(|(_, edit)| Path::new(&edit.file) == file) {
                 let text = String::from_utf8(content)?;
-                let edited = edit.apply(&bug.name, &text);
-                content = edited.with_context(|| bug.name.clone())?.into_bytes();
+                let edited = edit.apply(&fault.name, &text);
+                content = edited.with_context(|| fault.name.clone())?.into_bytes();
             }
             let to = self.copy.join(file);
             if fs::read(&to).is_ok_and(|there| there == content) {
@@ -67,17 +67,17 @@ impl Tree {
             }
             fs::write(&to, content).with_context(|| format!("cannot write {}", to.display()))?;
         }
-        match edits(bugs).find(|(_, edit)| !files.contains(Path::new(&edit.file))) {
-            Some((bug, edit)) => bail!("{}: there is no file {}", bug.name, edit.file),
+        match edits(faults).find(|(_, edit)| !files.contains(Path::new(&edit.file))) {
+            Some((fault, edit)) => bail!("{}: there is no file {}", fault.name, edit.file),
             None => Ok(()),
         }
     }
 
-    /// Builds the simulator of the copy, with some optimisation and little else, and answers with its path.
+    /// Builds these packages of the copy, with some optimisation and little else, and answers with the folder of the programs.
     ///
     /// # Errors
     /// The compiler's.
-    pub fn build(&self) -> Result<PathBuf> {
+    pub fn build(&self, packages: &[&str]) -> Result<PathBuf> {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // What cargo says of the package that runs is not of the one that is built.
         for (name, _) in std::env::vars_os() {
@@ -87,7 +87,8 @@ impl Tree {
             }
         }
         let done = cargo
-            .args(["build", "--quiet", "--package", "sim", "--bin", "sim"])
+            .args(["build", "--quiet", "--bins"])
+            .args(packages.iter().flat_map(|package| ["--package", package]))
             .current_dir(&self.copy)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("CARGO_PROFILE_DEV_OPT_LEVEL", "1")
@@ -105,13 +106,30 @@ impl Tree {
                 String::from_utf8_lossy(&done.stderr)
             );
         }
-        Ok(self.target.join("debug").join("sim"))
+        Ok(self.target.join("debug"))
     }
 }
 
-fn edits(bugs: &[Bug]) -> impl Iterator<Item = (&Bug, &Edit)> {
-    bugs.iter()
-        .flat_map(|bug| bug.edits.iter().map(move |edit| (bug, edit)))
+/// What does not fit the sources any more, planted one behind the other as [`Tree::plant`] does: a line for each edit.
+pub fn unfit(sources: &Path, faults: &[Fault]) -> Vec<String> {
+    let mut files: BTreeMap<&str, String> = BTreeMap::new();
+    let mut wrong = Vec::new();
+    for (fault, edit) in edits(faults) {
+        let text = files
+            .entry(&edit.file)
+            .or_insert_with(|| fs::read_to_string(sources.join(&edit.file)).unwrap_or_default());
+        match edit.apply(&fault.name, text) {
+            Ok(edited) => *text = edited,
+            Err(error) => wrong.push(format!("{}: {error}", fault.name)),
+        }
+    }
+    wrong
+}
+
+fn edits(faults: &[Fault]) -> impl Iterator<Item = (&Fault, &Edit)> {
+    faults
+        .iter()
+        .flat_map(|fault| fault.edits.iter().map(move |edit| (fault, edit)))
 }
 
 fn list(root: &Path, below: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
