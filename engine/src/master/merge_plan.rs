@@ -6,6 +6,7 @@ use protocol::{Annotation, Guid, MailboxLine, Record, SystemFlags, Text};
 
 use super::decision::{Decision, Deed};
 use super::full::ITEMS_HELD_MAX;
+use super::merge_behind::Behind;
 pub(super) use super::merge_rules::Sides;
 use super::merge_rules::{Judged, Verdict};
 use super::run::{Tried, Trouble};
@@ -161,6 +162,7 @@ enum Move {
 
 struct Resolver {
     resolved: Resolved,
+    behind: Behind,
     fresh: BTreeSet<Print>,
     now: i64,
     adopted: Vec<(Record, &'static str)>,
@@ -195,6 +197,7 @@ pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
             expunge_there: found.more_stale,
             decisions: Vec::new(),
         },
+        behind: Behind::new(&found.items),
         fresh: found.fresh,
         now,
         adopted: Vec::new(),
@@ -227,12 +230,12 @@ impl Resolver {
         });
     }
 
-    /// A record as it will be here, with a new modseq; `old` leaves the CRCs for it. Of a live one LAST_UPDATED is that of
-    /// the younger of the two: a clock would tell two masters apart that settle the same at once. [CS-MASTER-48]
-    fn stamp(&mut self, mut record: Record, old: Option<&Record>) -> Record {
+    /// A record as it will be here, with a new modseq; `old` leaves the CRCs for it, and the replica keeps `theirs` until it
+    /// has it. Of a live one LAST_UPDATED is that of the younger of the two: a clock would tell two masters apart that settle
+    /// the same at once. [CS-MASTER-48]
+    fn stamp(&mut self, mut record: Record, old: Option<&Record>, theirs: Option<&Record>) -> Record {
         let after = &mut self.resolved.after;
-        after.highestmodseq += 1;
-        record.modseq = after.highestmodseq;
+        record.modseq = after.highestmodseq + 1;
         record.last_updated = if record.is_expunged() {
             self.now
         } else {
@@ -240,6 +243,8 @@ impl Resolver {
                 record.last_updated.max(old.last_updated)
             })
         };
+        self.behind.write(&mut record, theirs);
+        after.highestmodseq = record.modseq;
         for keyword in &record.flags.keywords {
             if !after
                 .userflags
@@ -256,8 +261,8 @@ impl Resolver {
         record
     }
 
-    fn write(&mut self, record: Record, old: Option<&Record>) {
-        let record = self.stamp(record, old);
+    fn write(&mut self, record: Record, old: Option<&Record>, theirs: Option<&Record>) {
+        let record = self.stamp(record, old, theirs);
         self.resolved.writes.push(record);
     }
 
@@ -265,12 +270,13 @@ impl Resolver {
         let rule = item.judged.rule;
         match (item.judged.verdict, item.ours, item.theirs) {
             (Verdict::Rewrite(mut record, deed), Some(ours), theirs) => {
-                let theirs = theirs.map_or(record.last_updated, |theirs| theirs.last_updated);
-                record.last_updated = record.last_updated.max(theirs);
+                if let Some(theirs) = &theirs {
+                    record.last_updated = record.last_updated.max(theirs.last_updated);
+                }
                 if let Some(deed) = deed {
                     self.decide(&ours, rule, deed);
                 }
-                self.write(record, Some(&ours));
+                self.write(record, Some(&ours), theirs.as_ref());
             }
             (Verdict::Renumber, Some(ours), _) => self.renumber(ours, rule),
             (Verdict::Adopt, _, Some(theirs)) => self.adopted.push((theirs, rule)),
@@ -300,7 +306,7 @@ impl Resolver {
     fn renumber(&mut self, ours: Record, rule: &'static str) {
         let mut tombstone = ours.clone();
         tombstone.flags.system = tombstone.flags.system.with(SystemFlags::EXPUNGED);
-        let tombstone = self.stamp(tombstone, Some(&ours));
+        let tombstone = self.stamp(tombstone, Some(&ours), None);
         self.left_behind.push(tombstone);
         self.moves.push((Move::Renumber(ours), rule));
     }
@@ -315,7 +321,8 @@ impl Resolver {
         for (record, rule) in std::mem::take(&mut self.adopted) {
             self.decide(&record, rule, Deed::Adopt);
             self.resolved.wanted.push(record.clone());
-            self.write(record, None);
+            let theirs = record.clone();
+            self.write(record, None, Some(&theirs));
         }
         for (moved, rule) in std::mem::take(&mut self.moves) {
             let mut record = match moved {
@@ -348,7 +355,7 @@ impl Resolver {
                 }
             };
             record.flags.system = record.flags.system.without(SystemFlags::EXPUNGED);
-            self.write(record, None);
+            self.write(record, None, None);
         }
         let mut left_behind = std::mem::take(&mut self.left_behind);
         self.resolved.writes.append(&mut left_behind);

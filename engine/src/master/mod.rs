@@ -20,6 +20,7 @@ mod jobs;
 mod lines;
 mod listing;
 mod mailboxes;
+mod merge_behind;
 mod merge_plan;
 mod merge_rules;
 mod meta;

@@ -1,0 +1,144 @@
+//! What a full compare writes here stays visible to the CRCs until the replica has it; pure. [CS-SPLIT-46]
+//!
+//! A replica whose modseq rises meanwhile, by a change of its own, is later sent only what lies above it. It is told to have
+//! the rest, and nothing but the CRCs tells that it has not.
+
+use protocol::Record;
+
+use super::merge_plan::Item;
+use super::merge_rules::Verdict;
+use crate::crc::SyncCrc;
+
+/// By what the CRCs would differ, if the replica had all that was written so far as it is there, and everything else as it is
+/// here.
+pub(super) struct Behind {
+    /// When it has expunged what was to be expunged there.
+    expunged: SyncCrc,
+    /// When it has not.
+    kept: SyncCrc,
+}
+
+impl Behind {
+    /// Before anything was written; of what a compare found.
+    pub(super) fn new(items: &[Item]) -> Self {
+        let mut kept = SyncCrc::EMPTY;
+        for item in items {
+            if let (Verdict::CopyBack | Verdict::Stale(_) | Verdict::Split, Some(theirs)) =
+                (&item.judged.verdict, &item.theirs)
+            {
+                kept.toggle(theirs);
+            }
+        }
+        Behind {
+            expunged: SyncCrc::EMPTY,
+            kept,
+        }
+    }
+
+    /// Takes what is written next, with what the replica has under its UID and keeps; raises the modseq until the difference
+    /// can be seen. Of one record no two modseqs look alike, so that is once or twice.
+    pub(super) fn write(&mut self, record: &mut Record, theirs: Option<&Record>) {
+        for difference in [&mut self.expunged, &mut self.kept] {
+            theirs.into_iter().for_each(|theirs| difference.toggle(theirs));
+        }
+        let hides = |difference: &SyncCrc, record: &Record| {
+            let mut after = *difference;
+            after.toggle(record);
+            after == SyncCrc::EMPTY
+        };
+        // What is expunged has no share in a CRC, whatever its modseq.
+        while !record.is_expunged() && (hides(&self.expunged, record) || hides(&self.kept, record)) {
+            record.modseq += 1;
+        }
+        self.expunged.toggle(record);
+        self.kept.toggle(record);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::master::merge_rules::Judged;
+    use protocol::{Flags, Guid, SystemFlags};
+
+    fn record(uid: u32, modseq: u64) -> Record {
+        Record {
+            uid,
+            modseq,
+            last_updated: 100,
+            flags: Flags::default(),
+            internaldate: 50,
+            size: 1,
+            guid: Guid::from_bytes([uid as u8; 20]),
+            annotations: Vec::new(),
+        }
+    }
+
+    fn at(uid: u32, modseq: u64) -> Record {
+        Record {
+            guid: record(1, 1).guid,
+            ..record(uid, modseq)
+        }
+    }
+
+    fn crc(records: &[Record]) -> SyncCrc {
+        let mut crc = SyncCrc::EMPTY;
+        records.iter().for_each(|record| crc.toggle(record));
+        crc
+    }
+
+    #[test]
+    fn two_new_modseqs_in_a_row_look_like_the_two_they_replace() {
+        let (theirs, ours) = ([record(1, 2), record(2, 3)], [record(1, 6), record(2, 7)]);
+        assert_eq!(crc(&theirs), crc(&ours), "the reason for all this");
+        let mut behind = Behind::new(&[]);
+        let mut written = ours.clone();
+        for (record, theirs) in written.iter_mut().zip(&theirs) {
+            behind.write(record, Some(theirs));
+        }
+        assert_eq!((written[0].modseq, written[1].modseq), (6, 8));
+        assert_ne!(crc(&theirs), crc(&written));
+    }
+
+    #[test]
+    fn every_part_that_is_behind_can_be_seen() {
+        let theirs: Vec<Record> = (1..=8).map(|uid| record(uid, u64::from(uid) + 1)).collect();
+        let mut written = Vec::new();
+        let (mut behind, mut highest) = (Behind::new(&[]), 9);
+        for old in &theirs {
+            let mut new = record(old.uid, highest + 1);
+            behind.write(&mut new, Some(old));
+            highest = new.modseq;
+            written.push(new);
+            assert_ne!(crc(&theirs[..written.len()]), crc(&written));
+        }
+    }
+
+    #[test]
+    fn what_moves_can_be_seen_at_both_places() {
+        let theirs = [at(2, 2), at(3, 3)];
+        let mut written = [at(4, 6), at(5, 7)];
+        assert_eq!(crc(&theirs), crc(&written));
+        let items = theirs.clone().map(|theirs| Item {
+            judged: Judged {
+                verdict: Verdict::CopyBack,
+                rule: "CS-MASTER-46",
+            },
+            ours: None,
+            theirs: Some(theirs),
+        });
+        let mut behind = Behind::new(&items);
+        written.iter_mut().for_each(|record| behind.write(record, None));
+        assert_ne!(crc(&theirs), crc(&written));
+        assert_ne!(crc(&written), SyncCrc::EMPTY);
+    }
+
+    #[test]
+    fn what_is_expunged_keeps_its_modseq() {
+        let mut gone = record(1, 5);
+        gone.flags.system = gone.flags.system.with(SystemFlags::EXPUNGED);
+        let mut behind = Behind::new(&[]);
+        behind.write(&mut gone, None);
+        assert_eq!(gone.modseq, 5);
+    }
+}
