@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use engine::name::{Scope, owner};
+use engine::name::{Scope, inbox_of, owner};
 use engine::ticket::{Change, Reply, Request};
 use protocol::Text;
 use protocol::synclog::{Action, Unprintable};
@@ -78,7 +78,17 @@ impl Actions {
 
     /// What has to be asked for, and told by [`Actions::know`], before these changes are made.
     pub fn wanted(&self, scope: &Scope, changes: &[Change]) -> Vec<Request> {
-        self.held.wanted(scope, changes)
+        let makes_inbox = changes.iter().any(|change| self.makes_inbox(scope, change));
+        self.held.wanted(scope, changes, makes_inbox)
+    }
+
+    /// Whether the user's INBOX was not there before.
+    fn makes_inbox(&self, scope: &Scope, change: &Change) -> bool {
+        let (Scope::User(user), Change::PutMailbox(mailbox)) = (scope, change) else {
+            return false;
+        };
+        let before = self.names.get(&mailbox.uniqueid).and_then(Option::as_ref);
+        before != Some(&mailbox.name) && mailbox.name == inbox_of(user)
     }
 
     /// Takes an answer to what was wanted.
@@ -97,9 +107,14 @@ impl Actions {
         }
         match change {
             Change::PutMailbox(mailbox) => {
+                let makes_inbox = self.makes_inbox(scope, change);
                 let before = self.names.get(&mailbox.uniqueid).cloned().flatten();
                 self.moved(before, &mailbox.name);
                 self.learn(mailbox.uniqueid.clone(), Some(mailbox.name.clone()));
+                // What was told of the user before passed by whoever goes by the INBOX. [CS-LOG-42]
+                if makes_inbox && self.held.has_meta() {
+                    self.push(Action::Meta(user));
+                }
             }
             Change::ClearRecords { uniqueid } | Change::PutRecords { uniqueid, .. } => {
                 if let Some(name) = self.names.get(uniqueid).cloned().flatten() {

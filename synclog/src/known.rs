@@ -14,11 +14,11 @@ pub(crate) struct Known {
 }
 
 impl Known {
-    /// What has to be asked for before these changes are made.
-    pub(crate) fn wanted(&self, scope: &Scope, changes: &[Change]) -> Vec<Request> {
+    /// What has to be asked for before these changes are made, one of which may make the user's INBOX.
+    pub(crate) fn wanted(&self, scope: &Scope, changes: &[Change], makes_inbox: bool) -> Vec<Request> {
         let mut wanted = Vec::new();
         if let (None, Scope::User(user)) = (&self.meta, scope)
-            && changes.iter().any(is_of_user)
+            && (makes_inbox || changes.iter().any(is_of_user))
         {
             wanted.push(Request::UserMeta { user: user.clone() });
         }
@@ -39,6 +39,13 @@ impl Known {
             Reply::ServerAnnotations(annotations) => self.annotations = Some(annotations),
             _ => {}
         }
+    }
+
+    /// Whether the user is known to have something beside mailboxes.
+    pub(crate) fn has_meta(&self) -> bool {
+        self.meta
+            .as_ref()
+            .is_some_and(|meta| *meta != UserMeta::default())
     }
 
     /// Takes a change in; answers whether it changes something, which it does when nothing is known.

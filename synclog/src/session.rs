@@ -81,6 +81,9 @@ impl<S: Session> LoggingSession<S> {
                     Some(unknown) => self.names_of(unknown)?,
                     None => Vec::new(),
                 };
+                if let Some((_, actions)) = &mut self.open {
+                    names.into_iter().for_each(|(id, name)| actions.learn(id, name));
+                }
                 let wanted = self
                     .open
                     .as_ref()
@@ -92,7 +95,6 @@ impl<S: Session> LoggingSession<S> {
                     }
                 }
                 if let Some((scope, actions)) = &mut self.open {
-                    names.into_iter().for_each(|(id, name)| actions.learn(id, name));
                     changes.iter().for_each(|change| actions.add(scope, change));
                 }
             }

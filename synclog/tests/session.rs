@@ -395,3 +395,23 @@ fn what_is_so_already_is_not_logged() {
     site.commit("jane", vec![unsubscribed(), unsubscribed(), subscribed()]);
     assert_eq!(site.logged(), ["SUB jane user.jane"]);
 }
+
+#[test]
+fn an_inbox_that_comes_after_what_its_user_has_is_logged_with_it() {
+    let mut site = Site::new();
+    let subscribe = || Change::Subscribe {
+        mailbox: Text::from("user.jane.a"),
+    };
+    site.commit("jane", vec![subscribe()]);
+    assert_eq!(site.logged(), ["SUB jane user.jane.a"]);
+    site.commit("jane", vec![put("user.jane.a", "a")]);
+    assert_eq!(site.logged(), ["MAILBOX user.jane.a"], "not the INBOX");
+    site.commit("jane", vec![put("user.jane", "i")]);
+    assert_eq!(site.logged(), ["MAILBOX user.jane", "META jane"]);
+    site.commit("jane", vec![put("user.jane", "i")]);
+    assert_eq!(site.logged(), ["MAILBOX user.jane"], "it was there");
+    site.commit("jane", vec![Change::RemoveUser { deleted_at: 1 }]);
+    site.logged();
+    site.commit("jane", vec![put("user.jane", "i"), subscribe()]);
+    assert_eq!(site.logged(), ["MAILBOX user.jane", "SUB jane user.jane.a"]);
+}

@@ -6,8 +6,16 @@ use protocol::Text;
 
 use super::folders::Batch;
 use super::run::{Run, Tried, Trouble};
+use crate::model::{QuotaLimits, ServerAnnotation};
 use crate::name::Scope;
 use crate::ticket::{Select, StoreError};
+
+/// What was told of nobody's quota roots and of the server.
+#[derive(Default)]
+pub(super) struct ToldShared {
+    quotas: Vec<QuotaLimits>,
+    annotations: Vec<ServerAnnotation>,
+}
 
 impl Run {
     /// Makes these mailboxes of one scope equal; each that fails is reported by its name.
@@ -71,7 +79,34 @@ impl Run {
         if !matches!(result, Err(Trouble::Halt(_))) {
             self.end_read().await?;
         }
-        result
+        let again = match (&result, self.told_shared.take()) {
+            (Err(Trouble::Halt(_)), _) | (_, None) => Ok(()),
+            (_, Some(told)) => self.tell_shared_again(told).await,
+        };
+        result.and(again)
+    }
+
+    /// What has changed here since it was told is told once more, as of a user. [CS-MASTER-66]
+    async fn tell_shared_again(&mut self, mut told: ToldShared) -> Tried<()> {
+        for _ in 0..super::user::TELLS_MAX {
+            let now = ToldShared {
+                quotas: self.local_quotas(&Scope::Shared).await?,
+                annotations: self.local_server_annotations().await?,
+            };
+            let roots = super::user::differing(&told.quotas, &now.quotas);
+            let is_noted = now.annotations == told.annotations;
+            if roots.is_empty() && is_noted {
+                return Ok(());
+            }
+            for root in &roots {
+                self.do_quota(root).await?;
+            }
+            if !is_noted {
+                self.do_server_annotations().await?;
+            }
+            told = now;
+        }
+        Ok(())
     }
 
     async fn sync_shared(&mut self) -> Tried<()> {
@@ -87,8 +122,9 @@ impl Run {
             self.sync_folders(&mut batch).await?;
             reasons.extend(std::mem::take(&mut batch.failed).into_values());
         }
-        self.sync_shared_quotas(&mut reasons).await?;
-        self.sync_server_annotations(&mut reasons).await?;
+        let quotas = self.sync_shared_quotas(&mut reasons).await?;
+        let annotations = self.sync_server_annotations(&mut reasons).await?;
+        self.told_shared = (!self.config.dry_run).then_some(ToldShared { quotas, annotations });
         match super::user::summary(&reasons) {
             None => Ok(()),
             Some(text) => Err(Trouble::Item(text)),

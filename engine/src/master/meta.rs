@@ -9,7 +9,7 @@ use protocol::response::{Code, Data, Sieve};
 
 use super::run::{Run, Tried};
 use super::wire::{Answer, Sent};
-use crate::model::{QuotaLimits, SeenState, UserMeta};
+use crate::model::{QuotaLimits, SeenState, ServerAnnotation, UserMeta};
 use crate::name::{Scope, inbox_of};
 use crate::ticket::{Select, StoreError};
 
@@ -57,20 +57,23 @@ impl Run {
             self.absent(user);
             return Ok(());
         }
-        let get = Command::Get(Get::Meta(Some(user.clone())));
-        let sent = self.wire.send("GET META", user, &get);
-        let answer = self.wire.answer(sent).await?;
-        if let Err(refusal) = answer.result {
-            return Err(refusal.into());
-        }
+        let theirs = self.meta_there(user).await?;
         let scope = Scope::User(user.clone());
         let mut reasons = Vec::new();
-        self.sync_meta(user, &scope, RemoteMeta::from(answer), &mut reasons)
-            .await?;
+        self.sync_meta(user, &scope, theirs, &mut reasons).await?;
         match super::user::summary(&reasons) {
             None => Ok(()),
             Some(text) => Err(super::run::Trouble::Item(text)),
         }
+    }
+
+    /// What the replica has of a user, with an INBOX or without, beside mailboxes and quotas.
+    pub(super) async fn meta_there(&mut self, user: &Text) -> Tried<RemoteMeta> {
+        let get = Command::Get(Get::Meta(Some(user.clone())));
+        let sent = self.wire.send("GET META", user, &get);
+        let answer = self.wire.answer(sent).await?;
+        answer.result.as_ref().map_err(Clone::clone)?;
+        Ok(RemoteMeta::from(answer))
     }
 
     /// Sends a command whose refusal is a reason of failure.
@@ -100,18 +103,7 @@ impl Run {
         Ok(())
     }
 
-    /// Makes the replica's quota roots equal to the scope's.
-    pub(super) async fn sync_quotas(
-        &mut self,
-        scope: &Scope,
-        theirs: &[Quota],
-        reasons: &mut Vec<String>,
-    ) -> Tried<()> {
-        let ours = self.local_quotas(scope).await?;
-        self.match_quotas(scope, ours, theirs, reasons).await
-    }
-
-    /// The same with these of ours.
+    /// Makes the replica's quota roots equal to these of ours.
     pub(super) async fn match_quotas(
         &mut self,
         scope: &Scope,
@@ -143,10 +135,12 @@ impl Run {
         self.settle_applied(asked, reasons).await
     }
 
-    /// Quota roots of shared mailboxes: the replica is asked for ours one by one, and keeps what we do not know.
-    pub(super) async fn sync_shared_quotas(&mut self, reasons: &mut Vec<String>) -> Tried<()> {
+    /// Quota roots of shared mailboxes: the replica is asked for ours one by one, and keeps what we do not know; answers
+    /// those of ours that were gone by.
+    pub(super) async fn sync_shared_quotas(&mut self, reasons: &mut Vec<String>) -> Tried<Vec<QuotaLimits>> {
+        let ours = self.local_quotas(&Scope::Shared).await?;
         let mut asked = Vec::new();
-        for limits in self.local_quotas(&Scope::Shared).await? {
+        for limits in &ours {
             self.wire.bound(self.config.pipeline_bytes_max).await?;
             asked.push(self.wire.send(
                 "GET QUOTA",
@@ -162,7 +156,9 @@ impl Run {
                 Err(refusal) => reasons.push(refusal.text),
             }
         }
-        self.sync_quotas(&Scope::Shared, &theirs, reasons).await
+        self.match_quotas(&Scope::Shared, ours.clone(), &theirs, reasons)
+            .await?;
+        Ok(ours)
     }
 
     /// Subscriptions, scripts and seen states of a user; answers those of ours that were gone by.
@@ -242,8 +238,12 @@ impl Run {
         Ok(())
     }
 
-    /// Annotations of the server; a replica that keeps none is told of in a notice only.
-    pub(super) async fn sync_server_annotations(&mut self, reasons: &mut Vec<String>) -> Tried<()> {
+    /// Annotations of the server; a replica that keeps none is told of in a notice only. Answers those of ours that were
+    /// gone by.
+    pub(super) async fn sync_server_annotations(
+        &mut self,
+        reasons: &mut Vec<String>,
+    ) -> Tried<Vec<ServerAnnotation>> {
         let ours = self.local_server_annotations().await?;
         let get = Command::Get(Get::Annotation(Some(Text::EMPTY)));
         let sent = self.wire.send("GET ANNOTATION", &Text::EMPTY, &get);
@@ -257,7 +257,7 @@ impl Run {
                     refusal.text
                 ));
             }
-            return Ok(());
+            return Ok(ours);
         }
         let mut there: BTreeMap<(Text, Text), Text> = BTreeMap::new();
         for data in answer.data {
@@ -273,7 +273,7 @@ impl Run {
         }
         let mut asked = Vec::new();
         let server = Some(Text::EMPTY);
-        for a in ours {
+        for a in ours.iter().cloned() {
             if there.remove(&(a.entry.clone(), a.userid.clone())).as_ref() != Some(&a.value) {
                 let (entry, userid, value) = (Some(a.entry.clone()), Some(a.userid), Some(a.value));
                 let command = Apply::Annotation {
@@ -295,7 +295,8 @@ impl Run {
             self.apply(&mut asked, "APPLY UNANNOTATION", &entry, command)
                 .await?;
         }
-        self.settle_applied(asked, reasons).await
+        self.settle_applied(asked, reasons).await?;
+        Ok(ours)
     }
 }
 

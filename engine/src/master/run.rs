@@ -11,6 +11,7 @@ use super::ahead::Ahead;
 use super::blame::Blame;
 use super::connect::{self, PeerProfile};
 use super::heavy::Heavy;
+use super::mailboxes::ToldShared;
 use super::tasks::Board;
 use super::turn::{Turn, Turns};
 use super::upload::Uploads;
@@ -79,6 +80,8 @@ pub(super) struct Run {
     pub(super) hesitations: Arc<Mutex<BTreeMap<(Text, Text), i64>>>,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
+    /// What was told of nobody's and the server's beside mailboxes.
+    pub(super) told_shared: Option<ToldShared>,
     /// Whether the item is a user who, as the log says, was deleted.
     pub(super) departs: bool,
     /// The scope whose state is held for the item.
@@ -115,6 +118,7 @@ impl Run {
             blame,
             hesitations: Arc::clone(&self.hesitations),
             told: None,
+            told_shared: None,
             departs: false,
             held_read: Mutex::default(),
             transaction: Mutex::default(),
@@ -208,6 +212,7 @@ async fn conduct(
         blame,
         hesitations: Arc::default(),
         told: None,
+        told_shared: None,
         departs: false,
         held_read: Mutex::default(),
         transaction: Mutex::default(),

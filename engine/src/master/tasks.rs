@@ -227,7 +227,7 @@ impl Run {
         self.do_mailboxes(vec![name]).await
     }
 
-    async fn do_server_annotations(&mut self) -> Tried<()> {
+    pub(super) async fn do_server_annotations(&mut self) -> Tried<()> {
         let mut reasons = Vec::new();
         self.sync_server_annotations(&mut reasons).await?;
         all_of(&reasons)

@@ -7,7 +7,7 @@ use protocol::command::{Command, Get};
 use protocol::response::Code;
 
 use super::ahead::Listing;
-use super::folders::{Batch, mailbox_lines};
+use super::folders::{Batch, is_placeholder, mailbox_lines};
 use super::meta::RemoteMeta;
 use super::run::{Run, Tried, Trouble};
 use super::wire::{Answer, Sent};
@@ -19,7 +19,7 @@ use crate::ticket::{Select, StoreError};
 const REASONS_MAX: usize = 5;
 
 /// Times that what a user has beside mailboxes is told in one run, when it changes all the time.
-const TELLS_MAX: usize = 4;
+pub(super) const TELLS_MAX: usize = 4;
 
 /// What was told of a user beside mailboxes.
 #[derive(PartialEq)]
@@ -84,10 +84,7 @@ impl Run {
             if now == told {
                 return Ok(());
             }
-            let differ = |quota: &&QuotaLimits| !told.quotas.contains(quota) || !now.quotas.contains(quota);
-            let both = told.quotas.iter().chain(&now.quotas);
-            let roots: BTreeSet<Text> = both.filter(differ).map(|quota| quota.root.clone()).collect();
-            for root in &roots {
+            for root in &differing(&told.quotas, &now.quotas) {
                 self.do_quota(root).await?;
             }
             if now.meta != told.meta {
@@ -96,6 +93,15 @@ impl Run {
             told = now;
         }
         Ok(())
+    }
+
+    /// Whether there was another user of this name here.
+    fn was_removed(&self, batch: &Batch, inbox: &Text) -> bool {
+        self.departs
+            || batch
+                .tombstones
+                .values()
+                .any(|tombstone| tombstone.name == *inbox)
     }
 
     pub(super) fn absent(&self, user: &Text) {
@@ -134,14 +140,19 @@ impl Run {
             || remotes
                 .iter()
                 .any(|line| line.mboxname.as_ref().is_some_and(|name| !name::is_deleted(name)));
+        let had_real = remotes.iter().any(|line| !is_placeholder(line));
         let mut batch = Batch::new(scope.clone(), locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
         let mut reasons: Vec<String> = batch.failed.values().cloned().collect();
         if exists {
-            let theirs = RemoteMeta {
-                has_sieve_box,
-                ..RemoteMeta::from(answer)
-            };
+            let mut theirs = RemoteMeta::from(answer);
+            // Of one without mailboxes nothing was told, and what a removed user left would stay. [CS-MASTER-68]
+            if !had_real && self.was_removed(&batch, &inbox) {
+                let quotas = std::mem::take(&mut theirs.quotas);
+                theirs = self.meta_there(user).await?;
+                theirs.quotas = quotas;
+            }
+            theirs.has_sieve_box = has_sieve_box;
             let quotas = self.local_quotas(&scope).await?;
             self.match_quotas(&scope, quotas.clone(), &theirs.quotas, &mut reasons)
                 .await?;
@@ -156,6 +167,13 @@ impl Run {
             Some(text) => Err(Trouble::Item(text)),
         }
     }
+}
+
+/// Roots whose limits are not the same in both.
+pub(super) fn differing(told: &[QuotaLimits], now: &[QuotaLimits]) -> BTreeSet<Text> {
+    let differs = |quota: &&QuotaLimits| !told.contains(quota) || !now.contains(quota);
+    let both = told.iter().chain(now).filter(differs);
+    both.map(|quota| quota.root.clone()).collect()
 }
 
 /// Several reasons as one text; `None` for none.

@@ -1,0 +1,160 @@
+//! What carries no word of when it was so: told once more when it has changed meanwhile, and looked for where nothing was
+//! told of it.
+
+mod twin;
+
+use engine::flow::Now;
+use engine::local;
+use engine::master::{Ending, Job};
+use engine::model::{QuotaLimits, ServerAnnotation};
+use engine::name::Scope;
+use engine::ticket::{Change, Request, Session};
+use protocol::Text;
+use store::memory::MemoryStore;
+use twin::mail::Mail;
+use twin::pair;
+use twin::script::{Answer, Conversation, agree, converse, say};
+
+const BANNER: &str = "* SASL PLAIN\r\n* OK twin Cyrus sync server mailtwin sim\r\n";
+const ROOT: &str = "shared.a";
+
+fn commit(store: &MemoryStore, scope: Scope, changes: Vec<Change>) {
+    let mut session = store.session();
+    for request in [Request::Begin { scope }, Request::Write(changes), Request::Commit] {
+        session.execute(request).expect("done");
+    }
+}
+
+fn motd(value: &'static str) -> Change {
+    Change::PutServerAnnotation(ServerAnnotation {
+        entry: Text::from("/motd"),
+        userid: Text::EMPTY,
+        value: Text::from(value),
+    })
+}
+
+fn quota(storage: u32) -> Change {
+    Change::PutQuota(QuotaLimits {
+        root: Text::from(ROOT),
+        storage: Some(storage),
+        ..QuotaLimits::default()
+    })
+}
+
+fn ended(conversation: &Conversation) -> Vec<&str> {
+    assert_eq!(
+        conversation.progress.ended,
+        Some(Ending::Done),
+        "{:?}",
+        conversation.said
+    );
+    conversation.said.iter().map(String::as_str).collect()
+}
+
+/// Runs over everything, while once, at the command that begins so, these changes are made here.
+fn told_while(store: &MemoryStore, at: &str, mut changes: Vec<Change>) -> Conversation {
+    let config = pair::master_config(Job::AllUsers { prefix: Text::EMPTY });
+    converse(config, store, BANNER, |command| {
+        if command.starts_with(at) && !changes.is_empty() {
+            commit(store, Scope::Shared, std::mem::take(&mut changes));
+        }
+        agree(command)
+    })
+}
+
+/// Of the commands that begin so, those that came.
+fn these<'a>(said: &[&'a str], start: &str) -> Vec<&'a str> {
+    let found = said.iter().filter(|line| line.starts_with(start));
+    found.copied().collect()
+}
+
+#[test]
+fn an_annotation_of_the_server_that_changes_while_it_is_told_is_told_again() {
+    let store = MemoryStore::new();
+    commit(&store, Scope::Shared, vec![motd("old")]);
+    let conversation = told_while(&store, "GET ANNOTATION", vec![motd("new")]);
+    let said = ended(&conversation);
+    let told = these(&said, "APPLY ANNOTATION");
+    assert_eq!(told.len(), 2, "{said:?}");
+    assert!(
+        told[0].ends_with("VALUE old)") && told[1].ends_with("VALUE new)"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn a_quota_of_nobody_that_changes_while_it_is_told_is_told_again() {
+    for (changes, last) in [
+        (vec![quota(9)], "APPLY QUOTA %(ROOT shared.a LIMIT 9 STORAGE 9)"),
+        (
+            vec![Change::RemoveQuota {
+                root: Text::from(ROOT),
+            }],
+            "GET QUOTA shared.a",
+        ),
+    ] {
+        let store = MemoryStore::new();
+        commit(&store, Scope::Shared, vec![quota(8)]);
+        let conversation = told_while(&store, "APPLY QUOTA", changes);
+        let said = ended(&conversation);
+        let about: Vec<&str> = said.iter().filter(|line| line.contains(ROOT)).copied().collect();
+        assert_eq!(about[1], "APPLY QUOTA %(ROOT shared.a LIMIT 8 STORAGE 8)");
+        assert_eq!(about.last(), Some(&last));
+    }
+}
+
+#[test]
+fn what_stays_as_it_was_told_is_told_once() {
+    let store = MemoryStore::new();
+    commit(&store, Scope::Shared, vec![motd("old"), quota(8)]);
+    let conversation = told_while(&store, "nothing", Vec::new());
+    let said = ended(&conversation);
+    assert_eq!(these(&said, "GET ANNOTATION").len(), 1);
+    assert_eq!(these(&said, "APPLY ANNOTATION").len(), 1);
+    assert_eq!(these(&said, "APPLY QUOTA").len(), 1);
+}
+
+/// A replica that has no mailbox of the user, and kept a subscription and a quota root of one of this name.
+fn with_leftovers(command: &str) -> Answer {
+    if command.starts_with("GET USER") {
+        return Answer::Say("* QUOTA %(ROOT user.jane.x LIMIT 7)\r\nOK success\r\n".to_owned());
+    }
+    if command.starts_with("GET META") {
+        return Answer::Say("* LSUB (user.jane.x)\r\nOK success\r\n".to_owned());
+    }
+    agree(command)
+}
+
+#[test]
+fn what_a_removed_user_left_goes_when_one_of_the_name_is_back() {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane"]);
+    commit(&mail.store, twin::jane(), local::remove_user(Now(1_700_000_100)));
+    mail.create(&["user.jane"]);
+    let config = pair::master_config(pair::user("jane"));
+    let conversation = converse(config, &mail.store, BANNER, with_leftovers);
+    let said = ended(&conversation);
+    let gone = these(&said, "APPLY UN");
+    assert_eq!(
+        gone,
+        [
+            "APPLY UNQUOTA user.jane.x",
+            "APPLY UNSUB %(USERID jane MBOXNAME user.jane.x)"
+        ]
+    );
+}
+
+#[test]
+fn of_a_new_user_the_replica_is_asked_once() {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane"]);
+    let config = pair::master_config(pair::user("jane"));
+    let conversation = converse(config, &mail.store, BANNER, |command| {
+        if command.starts_with("GET META") {
+            return say("NO IMAP_MAILBOX_NONEXISTENT not asked for");
+        }
+        agree(command)
+    });
+    let said = ended(&conversation);
+    assert!(these(&said, "GET META").is_empty(), "{said:?}");
+}
