@@ -81,11 +81,18 @@ pub(super) fn strip_service(key: &str, service: Service) -> Option<&str> {
     (is_option(rest) || rest.starts_with("partition-")).then_some(rest)
 }
 
+/// Letters that may be wrong in a name that is recognised all the same.
+const NEAR: usize = 2;
+
 /// The known name nearest to a mistyped one, when one is near enough to be meant.
 pub(super) fn nearest(key: &str) -> Option<&'static str> {
     let near = |name: &&'static str| {
+        // Names of other lengths are further away than that, and a line of garbage may be long.
+        if name.len().abs_diff(key.len()) > NEAR {
+            return None;
+        }
         let distance = distance(key, name);
-        (distance <= 2 && distance * 3 < key.len()).then_some((distance, *name))
+        (distance <= NEAR && distance * 3 < key.len()).then_some((distance, *name))
     };
     OWN_KEYS
         .iter()
