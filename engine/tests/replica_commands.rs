@@ -611,6 +611,49 @@ fn ones_own_changes_are_no_reason_to_look_again() {
     assert!(!answered.contains("NO "), "{answered}");
 }
 
+/// A rename goes by a name alone, too. [CS-APPLY-54] [CS-EXC-42]
+#[test]
+fn a_mailbox_that_is_another_than_when_it_was_looked_at_is_not_renamed() {
+    let store = MemoryStore::new();
+    let (mut first, mut second) = (replica(&store), replica(&store));
+    let rename = |from: &str, to: &str| {
+        format!("APPLY RENAME %(OLDMBOXNAME {from} NEWMBOXNAME {to} PARTITION default)")
+    };
+    let swap = [
+        rename("user.jane.a", "user.jane.c"),
+        rename("user.jane.b", "user.jane.a"),
+        rename("user.jane.c", "user.jane.b"),
+    ];
+    let swap: Vec<&str> = swap.iter().map(String::as_str).collect();
+    let makes = [
+        inbox("user.jane", "id1"),
+        inbox("user.jane.a", "id2"),
+        inbox("user.jane.b", "id3"),
+    ];
+    transcript(&mut first, &makes.each_ref().map(String::as_str));
+    transcript(&mut second, &["GET USER jane"]);
+    let answered = transcript(&mut first, &swap);
+    assert!(!answered.contains("NO "), "{answered}");
+    let answered = transcript(&mut second, &swap);
+    let refused = "is another mailbox than when you looked at it";
+    assert_eq!(answered.matches(refused).count(), 2, "{answered}");
+    assert!(answered.contains("NO IMAP_MAILBOX_NONEXISTENT"), "{answered}");
+    // It knows what it renamed itself, and what it made where it deleted.
+    transcript(&mut second, &["GET USER jane"]);
+    for _ in 0..2 {
+        let answered = transcript(&mut second, &swap);
+        assert!(!answered.contains("NO "), "{answered}");
+    }
+    let again = [
+        "APPLY UNMAILBOX user.jane.a".to_owned(),
+        inbox("user.jane.a", "id4"),
+    ];
+    let answered = transcript(&mut second, &again.each_ref().map(String::as_str));
+    assert!(!answered.contains("NO "), "{answered}");
+    let answered = transcript(&mut second, &swap);
+    assert!(!answered.contains("NO "), "{answered}");
+}
+
 /// The UIDVALIDITY that a peer is told of a mailbox made anew under an identity that was deleted here.
 fn uidvalidity_after(again: &[String]) -> String {
     let store = MemoryStore::new();

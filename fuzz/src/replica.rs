@@ -330,9 +330,12 @@ impl<'s> Session<'s> {
         let shown = || write_commands(events).escape_ascii().to_string();
         let ok = matches!(last, Final::Ok(_));
         match events {
-            // Decided by an older look: the model does not know what this connection was told. [CS-APPLY-53]
-            [CommandEvent::Command(Command::Apply(Apply::Unmailbox { .. } | Apply::Unuser { .. }))]
-                if matches!(last, Final::No(Code::SyncChanged, _)) => {}
+            // Decided by an older look: the model does not know what this connection was told. [CS-APPLY-53] [CS-APPLY-54]
+            [
+                CommandEvent::Command(Command::Apply(
+                    Apply::Unmailbox { .. } | Apply::Unuser { .. } | Apply::Rename { .. },
+                )),
+            ] if matches!(last, Final::No(Code::SyncChanged, _)) => {}
             [CommandEvent::Command(Command::Apply(apply))] => {
                 let mut expected = self.before.clone();
                 match model::apply(&mut expected, &self.context, apply) {

@@ -47,6 +47,7 @@ plans! {
     made_and_deleted_within_a_round_trip,
     mail_for_a_mailbox_that_goes_to_and_fro,
     mail_that_comes_between_a_look_and_unmailbox_is_looked_at,
+    names_swapped_by_hand_and_by_the_log_at_once,
     renamed_and_deleted,
     renamed_to_a_name_that_the_other_made,
     settled_by_both_at_different_seconds,

@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::command::{Apply, Command, Get};
+use protocol::command::{Command, Get};
 use protocol::response::{Code, Data};
 use protocol::{MailboxLine, Text};
 
 use super::decision::Deed;
-use super::plan::PlannedWhat;
 use super::run::{Run, Tried, Trouble};
 use super::wire::Answer;
 use crate::model::{Mailbox, Tombstone};
@@ -165,7 +164,7 @@ impl Run {
 
     /// Asks for those of our identities that were not among the names listed: the replica may have them under a name
     /// that we gave up, another user's among them.
-    async fn find_elsewhere(&mut self, batch: &mut Batch) -> Tried<()> {
+    pub(super) async fn find_elsewhere(&mut self, batch: &mut Batch) -> Tried<()> {
         if !self.peer.takes_unknown_ids() {
             return Ok(());
         }
@@ -243,95 +242,6 @@ impl Run {
             .sort_by(|a, b| (name::is_deleted(&a.name), &a.name).cmp(&(name::is_deleted(&b.name), &b.name)));
         Ok(())
     }
-
-    /// Renames, and moves between partitions. [CS-MASTER-13] [CS-MASTER-14] [CS-MASTER-15]
-    async fn rename_remotes(&mut self, batch: &mut Batch) -> Tried<()> {
-        let mut wanted = Vec::new();
-        for mailbox in &batch.locals {
-            let Some(line) = batch.remotes.get(&mailbox.uniqueid) else {
-                continue;
-            };
-            let Some(from) = line.mboxname.clone() else {
-                continue;
-            };
-            let partition = self.partition_of(mailbox);
-            // A replica that names no partition has none that could differ.
-            let there = line.partition.clone().flatten();
-            let moves = !mailbox.is_placeholder() && there.is_some_and(|p| p != partition);
-            if !same_name(&from, &mailbox.name) || moves {
-                let uidvalidity = mailbox.uidvalidity;
-                wanted.push(Rename {
-                    from,
-                    to: mailbox.name.clone(),
-                    last: true,
-                    partition,
-                    uidvalidity,
-                });
-            }
-        }
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        if self.config.dry_run {
-            self.plan_renames(batch, wanted);
-            return Ok(());
-        }
-        let taken = batch
-            .remotes
-            .values()
-            .filter_map(|line| line.mboxname.clone())
-            .collect();
-        let mut asked = Vec::new();
-        for rename in order_renames(wanted, taken) {
-            let command = Apply::Rename {
-                oldmboxname: Some(rename.from.clone()),
-                newmboxname: Some(rename.to.clone()),
-                partition: Some(rename.partition.clone()),
-                uidvalidity: Some(rename.uidvalidity),
-                local: self.config.local_only,
-            };
-            let sent = self
-                .wire
-                .send("APPLY RENAME", &rename.from, &Command::Apply(command));
-            asked.push((sent, rename));
-            self.wire.room().await?;
-        }
-        let mut names = Vec::new();
-        for (sent, rename) in asked {
-            match self.wire.answer(sent).await?.result {
-                Ok(_) if rename.from == rename.to => {
-                    self.notice(format!(
-                        "moved {} to partition {} on the replica",
-                        rename.to, rename.partition
-                    ));
-                }
-                Ok(_) => self.notice(format!("renamed {} to {} on the replica", rename.from, rename.to)),
-                Err(refusal) => batch.fail(&rename.to, refusal.text),
-            }
-            if rename.last {
-                names.push(rename.to);
-            }
-        }
-        // A rename may change more than the name.
-        let lines = self.get_mailboxes(&names).await?;
-        batch.learn(lines)
-    }
-}
-
-impl Run {
-    /// Notes renames instead of doing them.
-    fn plan_renames(&self, batch: &mut Batch, wanted: Vec<Rename>) {
-        for rename in wanted {
-            let what = if rename.from == rename.to {
-                PlannedWhat::MoveMailbox {
-                    partition: rename.partition,
-                }
-            } else {
-                PlannedWhat::RenameMailbox { from: rename.from }
-            };
-            self.plan_item(&batch.scope, &rename.to, what);
-        }
-    }
 }
 
 /// Whether it is a mailbox of scripts.
@@ -339,90 +249,9 @@ pub(super) fn is_sieve_box(mailbox: &Mailbox) -> bool {
     mailbox.mbtype.contains(&b'f') || name::is_sieve(&mailbox.name)
 }
 
-#[derive(Clone, PartialEq, Eq, Debug)]
-struct Rename {
-    from: Text,
-    to: Text,
-    /// False on the way to a temporary name.
-    last: bool,
-    partition: Text,
-    uidvalidity: u32,
-}
-
-/// Orders renames so that each target is free when its turn comes; a circle is opened through a temporary name.
-fn order_renames(mut pending: Vec<Rename>, mut taken: BTreeSet<Text>) -> Vec<Rename> {
-    let mut ordered = Vec::with_capacity(pending.len());
-    let mut sources: BTreeSet<Text> = pending.iter().map(|rename| rename.from.clone()).collect();
-    while !pending.is_empty() {
-        let before = ordered.len();
-        pending.retain(|rename| {
-            let free = rename.from == rename.to || !sources.contains(&rename.to);
-            if free {
-                sources.remove(&rename.from);
-                ordered.push(rename.clone());
-            }
-            !free
-        });
-        if ordered.len() == before
-            && let Some(first) = pending.first_mut()
-        {
-            let temporary = temporary_name(&first.from, &taken);
-            taken.insert(temporary.clone());
-            sources.remove(&first.from);
-            sources.insert(temporary.clone());
-            ordered.push(Rename {
-                to: temporary.clone(),
-                last: false,
-                ..first.clone()
-            });
-            first.from = temporary;
-        }
-    }
-    ordered
-}
-
-fn temporary_name(name: &Text, taken: &BTreeSet<Text>) -> Text {
-    let mut number = 0u32;
-    loop {
-        let mut bytes = name.as_bytes().to_vec();
-        bytes.extend_from_slice(format!("-mailtwin-swap-{number}").as_bytes());
-        let candidate = Text::from(bytes);
-        if !taken.contains(&candidate) {
-            return candidate;
-        }
-        number += 1;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn run(renames: &[(&str, &str)], extra: &[&str]) -> BTreeMap<String, String> {
-        let pending: Vec<Rename> = renames
-            .iter()
-            .map(|(from, to)| Rename {
-                from: Text::from(*from),
-                to: Text::from(*to),
-                last: true,
-                partition: Text::EMPTY,
-                uidvalidity: 1,
-            })
-            .collect();
-        let mut there: BTreeMap<String, String> = renames
-            .iter()
-            .map(|(from, _)| (*from).to_owned())
-            .chain(extra.iter().map(|n| (*n).to_owned()))
-            .map(|n| (n.clone(), n))
-            .collect();
-        let taken = there.keys().map(|n| Text::from(n.as_str())).collect();
-        for rename in order_renames(pending, taken) {
-            let (from, to) = (rename.from.to_string(), rename.to.to_string());
-            let what = there.remove(&from).expect("the source exists");
-            assert!(there.insert(to, what).is_none(), "the target is free");
-        }
-        there
-    }
 
     #[test]
     fn deleted_names_may_lose_zeros() {
@@ -432,21 +261,5 @@ mod tests {
         assert!(!same("user.x.5B0", "user.x.000005B0"));
         assert!(!same("DELETED.user.x.a.5B0", "DELETED.user.x.b.5B0"));
         assert!(!same("DELETED.user.x.a.5B0", "DELETED.user.x.a.5B00"));
-    }
-
-    #[test]
-    fn chains_swaps_and_circles_end_where_they_should() {
-        let circles: [&[(&str, &str)]; 4] = [
-            &[("a", "b"), ("b", "c"), ("c", "d")],
-            &[("a", "b"), ("b", "a")],
-            &[("a", "b"), ("b", "c"), ("c", "a"), ("x", "y"), ("y", "x")],
-            &[("a", "a"), ("c", "b")],
-        ];
-        for renames in circles {
-            let there = run(renames, &["a-mailtwin-swap-0"]);
-            for (from, to) in renames {
-                assert_eq!(there.get(*to).map(String::as_str), Some(*from));
-            }
-        }
     }
 }

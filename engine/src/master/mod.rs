@@ -26,6 +26,7 @@ mod merge_rules;
 mod meta;
 mod names;
 mod plan;
+mod renames;
 mod retry;
 mod run;
 mod sieve;

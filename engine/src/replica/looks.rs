@@ -1,5 +1,5 @@
-//! What this connection told its peer of mailboxes, so that a delete that was decided by something older is refused.
-//! [CS-APPLY-53]
+//! What this connection told its peer of mailboxes, so that a delete or a rename that was decided by something older is
+//! refused. [CS-APPLY-53] [CS-APPLY-54]
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use protocol::Text;
 
 use crate::model::Mailbox;
 
-/// Mailboxes remembered at least; at most twice as many. Of one that is forgotten a delete goes by its name alone.
+/// Mailboxes remembered at least; at most twice as many. Of one that is forgotten a command goes by its name alone.
 const REMEMBERED: usize = 10_000;
 
 /// What a mailbox was when the peer was told of it.
@@ -51,13 +51,36 @@ impl Looks {
         }
     }
 
+    /// The peer renamed a mailbox itself: it knows that one by its new name, as it knew it before.
+    pub(super) fn moved(&mut self, from: &Text, to: &Text) {
+        let known = self.known(from).cloned();
+        self.forget(from);
+        self.forget(to);
+        if let Some(look) = known {
+            self.young.insert(to.clone(), look);
+        }
+    }
+
+    /// The peer deleted what had this name.
+    pub(super) fn forget(&mut self, name: &Text) {
+        self.young.remove(name);
+        self.old.remove(name);
+    }
+
     /// Whether the peer was told of something else under the name of this mailbox: another mailbox, or fewer messages.
     pub(super) fn is_stale(&self, mailbox: &Mailbox) -> bool {
-        let known = self
-            .young
-            .get(&mailbox.name)
-            .or_else(|| self.old.get(&mailbox.name));
-        known.is_some_and(|look| *look != Look::of(mailbox))
+        self.known(&mailbox.name)
+            .is_some_and(|look| *look != Look::of(mailbox))
+    }
+
+    /// Whether the peer was told of another mailbox under the name of this one.
+    pub(super) fn is_another(&self, mailbox: &Mailbox) -> bool {
+        self.known(&mailbox.name)
+            .is_some_and(|look| look.uniqueid != mailbox.uniqueid)
+    }
+
+    fn known(&self, name: &Text) -> Option<&Look> {
+        self.young.get(name).or_else(|| self.old.get(name))
     }
 }
 

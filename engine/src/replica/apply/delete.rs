@@ -22,6 +22,7 @@ pub(super) async fn mailbox(conn: &mut Conn, mboxname: Option<Text>) -> Result<(
         .await?
         .ok_or_else(|| Fail::nonexistent(&name))?;
     refuse_stale(conn, &mailbox)?;
+    conn.looks.forget(&name);
     let tombstone = tombstone_of(&mailbox, conn.port.now().0);
     conn.write(vec![Change::RemoveMailbox {
         uniqueid: mailbox.uniqueid,
@@ -65,10 +66,13 @@ pub(super) async fn user(conn: &mut Conn, userid: Option<Text>) -> Result<(), Fa
         return Ok(());
     }
     conn.enter(&scope).await?;
-    for mailbox in conn.mailboxes(Select::User(user.clone())).await? {
-        if !name::is_deleted(&mailbox.name) {
-            refuse_stale(conn, &mailbox)?;
-        }
+    let mut going = conn.mailboxes(Select::User(user.clone())).await?;
+    going.retain(|mailbox| !name::is_deleted(&mailbox.name));
+    for mailbox in &going {
+        refuse_stale(conn, mailbox)?;
+    }
+    for mailbox in &going {
+        conn.looks.forget(&mailbox.name);
     }
     let deleted_at = conn.port.now().0;
     conn.write(vec![Change::RemoveUser { deleted_at }]).await

@@ -1,7 +1,8 @@
-//! `APPLY RENAME`. [CS-APPLY-16] [CS-APPLY-17] [CS-APPLY-18] [CS-APPLY-19] [CS-APPLY-20] [CS-EXC-21]
+//! `APPLY RENAME`. [CS-APPLY-16] [CS-APPLY-17] [CS-APPLY-18] [CS-APPLY-19] [CS-APPLY-20] [CS-APPLY-54] [CS-EXC-21]
 //! [CS-EXC-33]
 
 use protocol::Text;
+use protocol::response::Code;
 
 use super::super::fail::Fail;
 use super::super::session::Conn;
@@ -30,7 +31,9 @@ pub(super) async fn run(
         conn.enter(&from).await?;
         let source = conn.mailbox(&old).await?.ok_or_else(|| Fail::nonexistent(&old))?;
         let target = renamed(conn, source, &new, partition).await?;
-        return conn.write(vec![Change::PutMailbox(Box::new(target))]).await;
+        conn.write(vec![Change::PutMailbox(Box::new(target))]).await?;
+        conn.looks.moved(&old, &new);
+        return Ok(());
     }
     conn.settle().await;
     let key = source.key();
@@ -41,6 +44,7 @@ pub(super) async fn run(
             to: Box::new(target),
         })
         .await?;
+    conn.looks.moved(&old, &new);
     Ok(())
 }
 
@@ -51,6 +55,12 @@ async fn renamed(
     new: &Text,
     partition: Option<Text>,
 ) -> Result<Mailbox, Fail> {
+    if conn.looks.is_another(&mailbox) {
+        return Err(Fail::Refused(
+            Code::SyncChanged,
+            format!("{} is another mailbox than when you looked at it", mailbox.name),
+        ));
+    }
     if mailbox.name == *new {
         if partition
             .as_ref()
