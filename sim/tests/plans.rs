@@ -25,6 +25,7 @@ macro_rules! plans {
 
 plans! {
     a_copy_is_known_again_when_mail_came_to_its_uid,
+    a_mailbox_does_not_come_back_to_a_user_who_goes,
     a_mailbox_made_anew_has_what_its_master_has,
     a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
     a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,

@@ -272,6 +272,9 @@ impl Run {
         if now.as_ref() != expected {
             return Ok(false);
         }
+        if !resolved.is_here {
+            self.check_user_is_here(key, &resolved.after.name).await?;
+        }
         self.write(vec![Change::PutMailbox(Box::new(resolved.after.clone()))])
             .await?;
         for records in resolved.writes.chunks(RECORDS_AT_ONCE) {

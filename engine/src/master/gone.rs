@@ -212,19 +212,28 @@ impl Run {
         if name::is_deleted(there) {
             return Ok(there.clone());
         }
-        if let Some(user) = name::owner(there) {
-            let inbox = name::inbox_of(&user);
-            let buried_at = batch.tombstones.get(uniqueid).map(|t| t.deleted_at);
-            let went_with_user = |t: &Tombstone| t.name == inbox && Some(t.deleted_at) >= buried_at;
-            if batch.tombstones.values().any(went_with_user) {
-                // It may be another person's mail: for administrators only.
-                return self.free_deleted_name(batch, there).await;
-            }
+        let tombstones: Vec<&Tombstone> = batch.tombstones.values().collect();
+        if went_with_user(&tombstones, there, uniqueid) {
+            // It may be another person's mail: for administrators only.
+            return self.free_deleted_name(batch, there).await;
         }
         if self.is_taken_here(batch, there, uniqueid).await? {
             return self.free_aside_name(batch, there, uniqueid).await;
         }
         Ok(there.clone())
+    }
+
+    /// Fails when a mailbox is about to come back under the name of a user who went since that was chosen: it would be
+    /// nobody's.
+    pub(super) async fn check_user_is_here(&self, key: &MailboxKey, name: &Text) -> Tried<()> {
+        let tombstones = self.local_tombstones(&key.scope).await?;
+        let tombstones: Vec<&Tombstone> = tombstones.iter().collect();
+        if went_with_user(&tombstones, name, &key.uniqueid) {
+            return Err(Trouble::Item(format!(
+                "{name}: its user was deleted here meanwhile; the next run goes on"
+            )));
+        }
+        Ok(())
     }
 
     /// Removes what the replica has left of a user who was deleted here, once none of the mailboxes is left there:
@@ -334,6 +343,19 @@ fn is_swapped(batch: &Batch, name: &Text, uniqueid: &Text) -> bool {
             .locals
             .iter()
             .any(|mailbox| mailbox.name == *name && !mailbox.is_placeholder())
+}
+
+/// Whether the mailbox was deleted here with its user, or before.
+fn went_with_user(tombstones: &[&Tombstone], name: &Text, uniqueid: &Text) -> bool {
+    let Some(user) = name::owner(name).filter(|_| !name::is_deleted(name)) else {
+        return false;
+    };
+    let inbox = name::inbox_of(&user);
+    let buried = tombstones.iter().find(|t| t.uniqueid == *uniqueid);
+    let buried_at = buried.map(|t| t.deleted_at);
+    tombstones
+        .iter()
+        .any(|t| t.name == inbox && Some(t.deleted_at) >= buried_at)
 }
 
 /// A mailbox with the replica's values and nothing in it.
