@@ -101,6 +101,8 @@ pub struct Tombstone {
     pub uidvalidity: u32,
     /// Seconds since the epoch of the delete.
     pub deleted_at: i64,
+    /// Whether nobody deleted it: it was never used, and gave its name to another mailbox. [CS-SPLIT-43]
+    pub gave_way: bool,
 }
 
 /// A reader's seen state of one mailbox.

@@ -107,12 +107,14 @@ fn a_record() -> impl Strategy<Value = Record> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let tombstone = (an_id(), a_name(), any::<u64>()).prop_map(|(uniqueid, name, highestmodseq)| Tombstone {
+    let tombstone = (an_id(), a_name(), any::<u64>(), any::<bool>());
+    let tombstone = tombstone.prop_map(|(uniqueid, name, highestmodseq, gave_way)| Tombstone {
         uniqueid,
         name,
         highestmodseq,
         uidvalidity: 7,
         deleted_at: 5,
+        gave_way,
     });
     let script = select(&["a", "b"][..]).prop_map(|name| SieveScript {
         name: text(name),

@@ -66,7 +66,7 @@ fn a_newer_file_is_refused() {
     let newer = StoreError::Newer {
         path: path.display().to_string(),
         found: 99,
-        known: 3,
+        known: 4,
     };
     assert_eq!(client(&store).ask(jane()), Err(newer.clone()));
     assert_eq!(

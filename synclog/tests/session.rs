@@ -147,6 +147,7 @@ fn mailboxes_by_name_renames_as_such_deletes_by_their_last_name() {
         highestmodseq: 9,
         uidvalidity: 3,
         deleted_at: 1,
+        gave_way: false,
     };
     let uniqueid = Text::from("a");
     site.commit(

@@ -153,6 +153,7 @@ pub fn delete(moment: Moment, mailbox: &Mailbox) -> Result<Vec<Change>, LocalErr
         highestmodseq: moment.modseq_above(mailbox.highestmodseq)?,
         uidvalidity: mailbox.uidvalidity,
         deleted_at: moment.now.0,
+        gave_way: false,
     };
     Ok(vec![Change::RemoveMailbox {
         uniqueid: mailbox.uniqueid.clone(),

@@ -132,10 +132,13 @@ impl Run {
             batch.locals.retain(|mailbox| !is_sieve_box(mailbox));
         }
         self.find_elsewhere(batch).await?;
+        self.heed_what_gave_way(batch).await?;
         let had_some = !batch.remotes.is_empty();
         self.delete_remotes(batch).await?;
         self.clear_names(batch).await?;
+        let renamings = self.renamings(batch)?;
         self.rename_remotes(batch).await?;
+        self.note_renamed(batch, &renamings);
         self.raise_locals(batch).await?;
         let todo = self.compare(batch);
         if self.config.dry_run {

@@ -8,7 +8,7 @@ use protocol::response::Code;
 use protocol::{MailboxLine, Text};
 
 use super::decision::{Decision, Deed};
-use super::folders::{Batch, is_placeholder};
+use super::folders::{Batch, is_placeholder, same_name};
 use super::full::Ours;
 use super::listing::DeletedCursor;
 use super::plan::PlannedWhat;
@@ -93,6 +93,29 @@ impl Run {
             }
         }
         Ok(dead)
+    }
+
+    /// What was never used and gave its name to another mailbox here was deleted by nobody. It goes on the replica only
+    /// where it has that name still, is unused there too, and nothing has the name here any more; while something has, the
+    /// two of one name settle it. [CS-SPLIT-43]
+    pub(super) async fn heed_what_gave_way(&mut self, batch: &mut Batch) -> Tried<()> {
+        let gave_way = batch.tombstones.values().filter(|t| t.gave_way);
+        let gave_way: Vec<Tombstone> = gave_way.cloned().collect();
+        for tombstone in gave_way {
+            let has_its_name = |name: &Text| same_name(name, &tombstone.name);
+            let is_left = |line: &MailboxLine| {
+                line.last_uid == Some(0) && line.mboxname.as_ref().is_some_and(has_its_name)
+            };
+            let there = batch.remotes.get(&tombstone.uniqueid);
+            let goes = there.is_some_and(is_left)
+                && !self
+                    .is_taken_here(batch, &tombstone.name, &tombstone.uniqueid)
+                    .await?;
+            if !goes {
+                batch.tombstones.remove(&tombstone.uniqueid);
+            }
+        }
+        Ok(())
     }
 
     /// Tells a decision about a whole mailbox.

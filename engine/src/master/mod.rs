@@ -8,6 +8,7 @@ mod compare_fields;
 mod compare_shared;
 mod connect;
 mod crew;
+mod crossing;
 mod decision;
 mod fetch;
 mod folders;

@@ -388,16 +388,19 @@ impl Run {
             .max(line.highestmodseq.unwrap_or(0))
             .saturating_add(1);
         joined.foldermodseq = joined.highestmodseq;
-        // Of one that was never used nothing is remembered: nobody deleted it. [CS-SPLIT-43] Unless the replica has it too,
-        // by another name, where it would stay.
-        let tombstone = (old.last_uid > 0 || known_as.is_some()).then(|| Tombstone {
+        // One that was never used was deleted by nobody. [CS-SPLIT-43] Unless the replica has it too, by another name, where
+        // it would stay.
+        let gave_way = old.last_uid == 0 && known_as.is_none();
+        let last_name = if gave_way { &old.name } else { &leaving.name };
+        let tombstone = Tombstone {
             uniqueid: old.uniqueid.clone(),
-            // Its last name, and not the INBOX's: that would say that its user was deleted. [CS-SPLIT-17]
-            name: leaving.name.clone(),
+            // Not the INBOX's name: that would say that its user was deleted. [CS-SPLIT-17]
+            name: last_name.clone(),
             highestmodseq: joined.highestmodseq,
             uidvalidity: old.uidvalidity,
             deleted_at: self.port.now().0,
-        });
+            gave_way,
+        };
         self.write(vec![
             Change::PutMailbox(Box::new(leaving)),
             Change::PutMailbox(Box::new(joined.clone())),
@@ -415,7 +418,7 @@ impl Run {
         }
         let mut changes = vec![Change::RemoveMailbox {
             uniqueid: old.uniqueid.clone(),
-            tombstone,
+            tombstone: Some(tombstone),
         }];
         if let Scope::User(user) = scope {
             let states = self.local_meta(user).await?.seen;

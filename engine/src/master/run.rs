@@ -10,6 +10,7 @@ use protocol::decode::ReplyDecoder;
 use super::ahead::Ahead;
 use super::blame::Blame;
 use super::connect::{self, PeerProfile};
+use super::crossing::Crossings;
 use super::heavy::Heavy;
 use super::mailboxes::ToldShared;
 use super::tasks::Board;
@@ -78,6 +79,8 @@ pub(super) struct Run {
     pub(super) blame: Blame,
     /// Since when, in seconds, the peer may join its INBOX with ours, by unique ids of ours and theirs.
     pub(super) hesitations: Arc<Mutex<BTreeMap<(Text, Text), i64>>>,
+    /// Names that were told lately.
+    pub(super) crossings: Arc<Mutex<Crossings>>,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
     /// What was told of nobody's and the server's beside mailboxes.
@@ -117,6 +120,7 @@ impl Run {
             heavy: self.heavy.clone(),
             blame,
             hesitations: Arc::clone(&self.hesitations),
+            crossings: Arc::clone(&self.crossings),
             told: None,
             told_shared: None,
             departs: false,
@@ -211,6 +215,7 @@ async fn conduct(
         heavy: Heavy::new(port.clone(), progress.clone()),
         blame,
         hesitations: Arc::default(),
+        crossings: Arc::default(),
         told: None,
         told_shared: None,
         departs: false,

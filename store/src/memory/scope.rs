@@ -341,6 +341,7 @@ impl ScopeData {
                 highestmodseq: mailbox.highestmodseq,
                 uidvalidity: mailbox.uidvalidity,
                 deleted_at,
+                gave_way: false,
             };
             self.remove_mailbox(&mailbox.uniqueid, Some(tombstone))?;
         }

@@ -222,6 +222,7 @@ impl Database {
                 highestmodseq: mailbox.highestmodseq,
                 uidvalidity: mailbox.uidvalidity,
                 deleted_at,
+                gave_way: false,
             })?;
         }
         for table in ["seen", "subscription", "script", "quota"] {

@@ -33,7 +33,7 @@ impl Database {
 
     pub(crate) fn tombstones(&self) -> Outcome<Vec<Tombstone>> {
         self.all(
-            "SELECT uniqueid, name, highestmodseq, deleted_at, uidvalidity FROM tombstone ORDER BY uniqueid",
+            "SELECT uniqueid, name, highestmodseq, deleted_at, uidvalidity, gave_way FROM tombstone ORDER BY uniqueid",
             |row| {
                 Ok(Tombstone {
                     uniqueid: text(row, 0)?,
@@ -41,6 +41,7 @@ impl Database {
                     highestmodseq: number(row, 2)?,
                     deleted_at: row.get(3)?,
                     uidvalidity: row.get(4)?,
+                    gave_way: row.get(5)?,
                 })
             },
         )
@@ -125,13 +126,20 @@ impl Database {
     }
 
     pub(crate) fn put_tombstone(&self, tombstone: &Tombstone) -> Outcome<()> {
-        let sql = "INSERT OR REPLACE INTO tombstone(uniqueid, name, highestmodseq, deleted_at, uidvalidity) \
-                   VALUES(?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT OR REPLACE INTO tombstone(uniqueid, name, highestmodseq, deleted_at, uidvalidity, gave_way) \
+                   VALUES(?1, ?2, ?3, ?4, ?5, ?6)";
         let (uniqueid, name) = (&tombstone.uniqueid[..], &tombstone.name[..]);
         let modseq = tombstone.highestmodseq.cast_signed();
         let (deleted_at, uidvalidity) = (tombstone.deleted_at, tombstone.uidvalidity);
-        self.change(sql, params![uniqueid, name, modseq, deleted_at, uidvalidity])
-            .map(drop)
+        let values = params![
+            uniqueid,
+            name,
+            modseq,
+            deleted_at,
+            uidvalidity,
+            tombstone.gave_way
+        ];
+        self.change(sql, values).map(drop)
     }
 
     pub(crate) fn put_seen(&self, seen: &SeenState) -> Outcome<()> {

@@ -59,6 +59,8 @@ CREATE TRIGGER deleted_goes_with_its_tombstone AFTER DELETE ON tombstone
 BEGIN DELETE FROM deleted WHERE uniqueid = OLD.uniqueid; END;
 ", "
 ALTER TABLE tombstone ADD COLUMN uidvalidity INTEGER NOT NULL DEFAULT 0;
+", "
+ALTER TABLE tombstone ADD COLUMN gave_way INTEGER NOT NULL DEFAULT 0;
 "];
 
 /// Migrations of the locator.

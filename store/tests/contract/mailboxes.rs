@@ -214,6 +214,7 @@ pub fn a_removed_mailbox_leaves_its_tombstone(bench: &Bench) {
         highestmodseq: u64::MAX,
         uidvalidity: u32::MAX,
         deleted_at,
+        gave_way: true,
     };
     let remove = |id: &str, tombstone| Change::RemoveMailbox {
         uniqueid: text(id),
@@ -465,6 +466,7 @@ fn remove_mailbox(name: &str, uniqueid: &str, deleted_at: i64) -> Change {
             highestmodseq: 9,
             uidvalidity: 3,
             deleted_at,
+            gave_way: false,
         }),
     }
 }

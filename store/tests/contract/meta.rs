@@ -134,6 +134,7 @@ pub fn removing_a_user_keeps_the_deleted_mailboxes(bench: &Bench) {
         highestmodseq: 2,
         uidvalidity: 3,
         deleted_at: 1,
+        gave_way: false,
     };
     client.transact(
         user("jane"),
@@ -179,6 +180,7 @@ pub fn removing_a_user_keeps_the_deleted_mailboxes(bench: &Bench) {
         highestmodseq: mailbox(name, id).highestmodseq,
         uidvalidity: mailbox(name, id).uidvalidity,
         deleted_at: 77,
+        gave_way: false,
     };
     let tombstones = vec![old, left("u1", INBOX), left("u3", "user.jane.p")];
     assert_eq!(

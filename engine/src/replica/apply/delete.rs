@@ -51,6 +51,7 @@ pub(in super::super) fn tombstone_of(mailbox: &Mailbox, deleted_at: i64) -> Tomb
         highestmodseq: mailbox.highestmodseq,
         uidvalidity: mailbox.uidvalidity,
         deleted_at,
+        gave_way: false,
     }
 }
 

@@ -14,7 +14,7 @@ use super::delete::tombstone_of;
 use super::header::{self, Keywords};
 use super::writer::{RECORDS_AT_ONCE, Writer};
 use crate::crc::SyncCrc;
-use crate::model::{Mailbox, SieveScript};
+use crate::model::{Mailbox, SieveScript, Tombstone};
 use crate::name::{self, Scope, is_acceptable};
 use crate::ticket::{Change, UidSelect};
 
@@ -175,13 +175,15 @@ async fn put_entry(conn: &mut Conn, line: &MailboxLine) -> Result<(), Fail> {
 async fn give_way(conn: &Conn, there: Mailbox) -> Result<Change, Fail> {
     let now = conn.port.now().0;
     if there.crc == SyncCrc::EMPTY {
-        // One that was never used was not deleted by anybody: nothing is remembered of it, or this server would delete it
-        // elsewhere in its turn. [CS-SPLIT-43]
-        let was_used = there.last_uid > 0;
-        let tombstone = was_used.then(|| tombstone_of(&there, now));
+        // One that was never used was not deleted by anybody, or this server would delete it elsewhere in its turn, where
+        // it may be what the name stands for by now. [CS-SPLIT-43]
+        let tombstone = Tombstone {
+            gave_way: there.last_uid == 0,
+            ..tombstone_of(&there, now)
+        };
         return Ok(Change::RemoveMailbox {
             uniqueid: there.uniqueid,
-            tombstone,
+            tombstone: Some(tombstone),
         });
     }
     let mut time = now.clamp(0, i64::from(u32::MAX)) as u32;
