@@ -15,6 +15,7 @@
 //! * [`rolling`] lets mail arrive while servers, clients and links fail.
 //! * [`kill`] kills our server at random moments and checks what it had promised.
 //! * [`suite`] plays scenario files against any server and judges it by the spec.
+//! * [`mutants`]: servers and clients with one rule broken, which the suite has to name.
 #![forbid(unsafe_code)]
 
 pub mod compare;
@@ -26,6 +27,7 @@ pub mod kill;
 pub mod link;
 pub mod lmtp;
 pub mod matrix;
+pub mod mutants;
 pub mod place;
 pub mod population;
 pub mod ports;
@@ -34,6 +36,7 @@ pub mod programs;
 pub mod proxy;
 pub mod rng;
 pub mod rolling;
+mod settings;
 pub mod suite;
 pub mod vectors;
 pub mod walk;

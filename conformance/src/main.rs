@@ -6,6 +6,7 @@ use conformance::cyrus::command::{self, Wish};
 use conformance::cyrus::{self, Version};
 use conformance::kill::{self, Client, Server};
 use conformance::matrix::{self, Subject};
+use conformance::mutants;
 use conformance::rolling::{self, Fault, Shape};
 use conformance::suite;
 use conformance::{Error, Result, rng, walk};
@@ -37,6 +38,11 @@ enum Command {
     All(suite::all::Arguments),
     /// Plays the scenarios of the suite against a csync client, by a replica that does what they say, and judges it by the spec.
     Client(Box<suite::client::command::Arguments>),
+    /// Builds our programs with one rule broken on purpose each, and looks whether the suite names the rule.
+    ///
+    /// The mutants are the files of conformance/mutants. Fails when a rule is not named, or when the programs without a mutant
+    /// do not pass. Needs cargo; what it builds is kept in the folder mutants of cargo's target folder.
+    Mutants(mutants::command::Arguments),
     /// Replicates into sync_server and kills it at random moments, restarting it each time.
     ///
     /// Nothing answered OK may be missing, and at the end the replica must equal the master.
@@ -282,6 +288,7 @@ fn main() -> ExitCode {
         Command::Server(options) => suite::command::server(&options),
         Command::All(options) => suite::all::all(&options),
         Command::Client(options) => suite::client::command::client(&options),
+        Command::Mutants(options) => mutants::command::mutants(&options),
         Command::Kill(options) => run_kill(&options),
         Command::Walk(options) => run_walk(&options),
         Command::Rolling(options) if options.poison => run_poison(&options),
