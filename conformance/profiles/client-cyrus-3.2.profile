@@ -22,3 +22,26 @@ scenario: master/unknown-mailbox-of-the-replica-stays
 does: APPLY UNMAILBOX *
 reason: whatever the master does not have is deleted on the replica
 rules: [CS-MASTER-11]
+
+scenario: cut/closed-after-an-answer@APPLY-CAPABILITIES cut/closed-instead-of-an-answer@APPLY-CAPABILITIES cut/no-answer@APPLY-CAPABILITIES
+does: exit 0
+reason: CAPABILITIES came with 3.6
+rules: [CS-CONN-29]
+
+scenario: login/client-scram login/client-wants-scrams-proof
+does: exit 1
+does: not sent
+reason: Debian 11 packages no SCRAM
+rules: [CS-VER-44]
+
+scenario: rolling/both-names-of-a-line
+does: not sent
+reason: lines of two names came with 3.4
+rules: [CS-LOG-13]
+
+scenario: rolling/unmailbox-that-nobody-knows
+does: APPLY UNMAILBOX *
+reason: whatever the master does not have is deleted on the replica
+rules: [CS-LOG-14]
+
+conforms: rolling/refused-quota-is-not-lost

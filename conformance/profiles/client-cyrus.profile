@@ -44,3 +44,49 @@ scenario: master/reserve-that-lies
 does: exit 1
 reason: the first attempt is the only one
 rules: [CS-MASTER-30]
+
+scenario: cut/no-answer@APPLY-CAPABILITIES
+does: still running
+reason: sync_timeout counts only behind CAPABILITIES
+rules: [CS-CONN-43]
+
+scenario: login/client-wants-scrams-proof@1
+does: exit 0
+reason: the library's client is done when it has sent its proof, and is not asked whether the replica's came
+rules: [CS-AUTH-1]
+
+scenario: rolling/connection-lost rolling/silent-replica
+does: not sent
+reason: the client ends with code 0 when a connection in use is lost, and waits for somebody to start it again
+rules: [CS-LOG-25]
+
+scenario: rolling/line-that-cannot-be-read@4 rolling/line-that-cannot-be-read@5 rolling/line-that-cannot-be-read@6
+does: not sent
+reason: reading ends there without a word; the lines behind are lost
+rules: [CS-LOG-7]
+
+scenario: rolling/others-go-on
+does: not sent
+reason: the first user that fails ends the run, which begins again with the same user
+rules: [CS-LOG-22]
+
+scenario: rolling/refused-quota-is-not-lost
+does: GET USER NIL
+reason: promoted to a user without a name, whom another Cyrus answers OK: the change is lost
+rules: [CS-LOG-21]
+
+scenario: tls/client-handshake-fails
+does: exit signal
+reason: the client crashes
+rules: [CS-AUTH-15]
+
+scenario: tls/client-insists
+does: exit 0
+reason: there is no setting for it
+rules: [CS-AUTH-15]
+
+scenario: tls/client-trusts-no-stranger
+does: exit 0
+reason: nothing is verified
+rules: [CS-AUTH-17]
+evidence: cargo nextest run -p conformance --test tls

@@ -7,3 +7,15 @@ does: NO IMAP_MAILBOX_NONEXISTENT *
 reason: nothing is looked for under no name
 rules: [CS-EXC-3]
 evidence: spec/observed.jsonl bad-arguments
+
+scenario: rename/inbox-to-another-partition
+does: NO Unknown error
+reason: no INBOX moves
+rules: [CS-APPLY-17] [CS-APPLY-18]
+
+scenario: restore/raises-highestmodseq
+does: * MAILBOX %(HIGHESTMODSEQ 5 ...)
+reason: the mailbox's stays while its record's grows
+rules: [CS-RESTORE-2] [CS-VER-31]
+
+conforms: userflags/added userflags/in-the-order-they-came userflags/stay-behind-the-record

@@ -160,3 +160,8 @@ does: OK success
 reason: the DELETED branch goes with the user
 rules: [CS-APPLY-23] [CS-VER-16]
 evidence: spec/observed.jsonl unuser
+
+scenario: tls/banner-again
+does: * OK *
+reason: deflate is not offered inside TLS, and SIEVE-MAILBOX came with 3.6
+rules: [CS-EXC-32] [CS-VER-39]

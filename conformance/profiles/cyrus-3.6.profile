@@ -31,3 +31,8 @@ does: * QUOTA %(ROOT <box:inbox> LIMIT 100 STORAGE 100 MODSEQ 3)
 reason: the names are unknown to it
 rules: [CS-APPLY-37] [CS-VER-20]
 evidence: spec/observed.jsonl quota
+
+scenario: force/record-modseq-backwards
+does: * Fatal error: Internal error: assertion failed: *
+reason: the process dies of it, FORCE or not
+rules: [CS-APPLY-49] [CS-MBOX-30]

@@ -189,3 +189,38 @@ does: OK success
 reason: the switch stays with the process, which serves other connections afterwards
 rules: [CS-APPLY-49] [CS-EXC-6]
 evidence: spec/observed.jsonl force
+
+scenario: dlist/key-begins-with-a-brace-or-8-bit-byte@3
+does: * Fatal error: Trying to unput wrong character
+reason: the reader puts the byte back with its sign
+rules: [CS-DLIST-11]
+
+scenario: rename/inbox-to-a-mailbox-of-its-user rename/inbox-to-another-user
+does: NO IMAP_MAILBOX_NOTSUPPORTED *
+reason: an INBOX keeps its name unless allowusermoves is on
+rules: [CS-APPLY-18] [CS-EXC-33]
+
+scenario: restore/annotations-added
+does: OK success
+reason: what RESTORE says of a mailbox's annotations is not looked at
+rules: [CS-RESTORE-2]
+
+scenario: subscriptions/longest-name@1019 subscriptions/longest-name@4000
+does: * Fatal error: word too long
+reason: the process dies of the line that it wrote itself
+rules: [CS-EXC-3] [CS-APPLY-24]
+
+scenario: tls/banner-again
+does: * SIEVE-MAILBOX
+reason: deflate is not offered inside TLS
+rules: [CS-EXC-32] [CS-VER-45]
+
+scenario: together/mail-that-came-meanwhile together/renamed-since-it-was-looked-at
+does: OK success
+reason: a delete or a rename goes by the name alone
+rules: [CS-EXC-42]
+
+scenario: userflags/added userflags/in-the-order-they-came userflags/stay-behind-the-record
+does: * MAILBOX %(!USERFLAGS ...)
+reason: USERFLAGS came with 3.12
+rules: [CS-VER-28] [CS-MBOX-28]

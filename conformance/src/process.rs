@@ -45,30 +45,76 @@ impl Output {
 
 /// Runs `command` to its end and collects its output; kills it after `limit`.
 pub fn run(command: &mut Command, limit: Duration) -> Result<Output> {
-    let name = format!("{command:?}");
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let started = Instant::now();
-    let mut child = command.spawn().map_err(Error::io(format!("starting {name}")))?;
-    let stdout = collect(child.stdout.take());
-    let stderr = collect(child.stderr.take());
-    let status = wait(&mut child, limit, &name)?;
-    let took = started.elapsed();
-    let join = |handle: thread::JoinHandle<Vec<u8>>| handle.join().unwrap_or_default();
-    let output = Output {
-        status: status.unwrap_or_default(),
-        stdout: join(stdout),
-        stderr: join(stderr),
-        took,
-    };
-    match status {
-        Some(_) => Ok(output),
-        None => Err(Error::Process(format!(
-            "{name} took longer than {limit:?}\n{}",
-            output.text()
-        ))),
+    Program::start(command)?.wait(limit)
+}
+
+/// A program that runs, and whose output is collected meanwhile. Killed on drop.
+#[derive(Debug)]
+pub struct Program {
+    child: Child,
+    name: String,
+    started: Instant,
+    /// Standard output and error.
+    streams: Option<[thread::JoinHandle<Vec<u8>>; 2]>,
+}
+
+impl Program {
+    /// Starts `command` without input.
+    pub fn start(command: &mut Command) -> Result<Program> {
+        let name = format!("{command:?}");
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn().map_err(Error::io(format!("starting {name}")))?;
+        let streams = Some([collect(child.stdout.take()), collect(child.stderr.take())]);
+        Ok(Program {
+            child,
+            name,
+            started,
+            streams,
+        })
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().ok().flatten().is_some()
+    }
+
+    /// Waits for its end; kills it after `limit` from now.
+    pub fn wait(mut self, limit: Duration) -> Result<Output> {
+        let status = wait(&mut self.child, limit, &self.name)?;
+        let took = self.started.elapsed();
+        let join = |handle: thread::JoinHandle<Vec<u8>>| handle.join().unwrap_or_default();
+        let [stdout, stderr] = self.streams.take().map(|all| all.map(join)).unwrap_or_default();
+        let output = Output {
+            status: status.unwrap_or_default(),
+            stdout,
+            stderr,
+            took,
+        };
+        match status {
+            Some(_) => Ok(output),
+            None => Err(Error::Process(format!(
+                "{} took longer than {limit:?}\n{}",
+                self.name,
+                output.text()
+            ))),
+        }
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // One that has ended and was waited for is told so again, without effect.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

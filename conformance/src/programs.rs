@@ -193,6 +193,17 @@ mailtwin_socket_mode: 0666
         Ok(command)
     }
 
+    /// One of our programs with this store's configuration, in which `lines` stand in place of those of the same key.
+    pub fn with_settings(&self, program: &str, lines: &[String]) -> Result<Command> {
+        let file = crate::settings::file(&self.directory, lines)?;
+        let mut command = Command::new(folder()?.join(program));
+        command
+            .arg("-C")
+            .arg(self.directory.join(file))
+            .env_remove("RUST_LOG");
+        Ok(command)
+    }
+
     /// What a client passes to `-S`: `127.0.0.1:PORT` or the socket's path.
     pub fn address(&self) -> String {
         match &self.listen {

@@ -46,6 +46,7 @@ notifysocket: {place}/conf/socket/notify
     };
     let mut text: String = text.lines().filter(own).map(|line| format!("{line}\n")).collect();
     for (key, value) in &setup.extra {
+        let value = value.replace("{place}", &place.to_string());
         text.push_str(&format!("{key}: {value}\n"));
     }
     text

@@ -57,7 +57,8 @@ pub struct Setup {
     /// More services of cyrus.conf: the name of the entry, the program's whole path with its arguments after `-C FILE`, and
     /// where cyrmaster listens for it, see [`Setup::service`].
     pub services: Vec<(String, String, String)>,
-    /// More lines for imapd.conf, as (key, value), in place of the usual line of that key.
+    /// More lines for imapd.conf, as (key, value), in place of the usual line of that key. `{place}` in a value is the
+    /// server's directory.
     pub extra: Vec<(String, String)>,
 }
 
@@ -263,6 +264,11 @@ impl Cyrus {
         &self.directory
     }
 
+    /// What the server's own programs call its directory.
+    pub fn inner(&self) -> &Path {
+        &self.inner
+    }
+
     /// The process id of cyrmaster; its services are its children.
     pub fn master_pid(&self) -> u32 {
         self.master.id()
@@ -331,6 +337,14 @@ impl Cyrus {
         process::run(self.tool_command(name).args(arguments), Duration::from_secs(120))
     }
 
+    /// One of the tools with this server's imapd.conf, in which `lines` stand in place of those of the same key.
+    pub fn with_settings(&self, name: &str, lines: &[String]) -> Result<Command> {
+        let file = crate::settings::file(&self.directory, lines)?;
+        let mut command = self.root.as_cyrus(&format!("{TOOLS}/{name}"));
+        command.arg("-C").arg(self.inner.join(file));
+        Ok(command)
+    }
+
     fn tool_command(&self, name: &str) -> Command {
         self.command(&format!("{TOOLS}/{name}"))
     }
@@ -373,7 +387,7 @@ fn prepare(root: &Root, directory: &Path, inner: &Path, setup: &Setup, ports: [&
         .map(|name| format!("conf/{name}"))
         .iter()
         .map(String::as_str)
-        .chain(["spool", "spool2", "sieve"])
+        .chain(["spool", "spool2", "archive", "archive2", "sieve"])
     {
         let path = directory.join(folder);
         std::fs::create_dir_all(&path).map_err(Error::io(format!("creating {}", path.display())))?;

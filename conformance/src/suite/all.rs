@@ -20,7 +20,7 @@ pub struct Arguments {
     /// Tries every pair of them as well (ten minutes and more).
     #[arg(long)]
     matrix: bool,
-    /// How often each scenario for servers is played; a verdict that changes is an error.
+    /// How often each scenario is played; a verdict that changes is an error.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Writes everything as one page.
@@ -48,7 +48,7 @@ pub fn all(arguments: &Arguments) -> Result<String> {
         say(&format!("{name} as server"));
         let server = command::judge(*kind, arguments.repeat)?;
         say(&format!("{name} as client"));
-        let client = clients::judge(*kind)?;
+        let client = clients::judge(*kind, arguments.repeat)?;
         for report in [server, client] {
             good &= report.is_good();
             text.push_str(&table::text(&report, false));

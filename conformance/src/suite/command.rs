@@ -5,7 +5,7 @@ use super::report::{Report, Verdict, json, junit, table};
 use super::rules::{self, Rules};
 use super::run::{self, Bench, Options};
 use super::scenario::{self, Judges, Scenario};
-use super::subjects::{Kind, Server};
+use super::subjects::{self, Kind, Server};
 use super::target::Target;
 use crate::{Error, Result};
 use clap::Args;
@@ -118,7 +118,10 @@ pub fn server(arguments: &Arguments) -> Result<String> {
         }
     };
     let profile = arguments.profile.as_deref();
-    let report = report_on(&scenarios, &folder, target, started, profile, &options)?;
+    let mut report = report_on(&scenarios, &folder, target, started, profile, &options)?;
+    if let Some(kind) = arguments.start {
+        with_features(&mut report, kind, &scenarios, profile, &options)?;
+    }
     written(arguments, &report)?;
     let text = table::text(&report, arguments.explain);
     if report.is_good() {
@@ -148,7 +151,47 @@ pub fn judge(kind: Kind, repeat: u32) -> Result<Report> {
         keep: false,
     };
     let target = server.target().clone();
-    report_on(&scenarios, &folder, target, Some(server), None, &options)
+    let mut report = report_on(&scenarios, &folder, target, Some(server), None, &options)?;
+    with_features(&mut report, kind, &scenarios, None, &options)?;
+    Ok(report)
+}
+
+/// Plays the scenarios that need a feature on a server that has them, and puts their verdicts into the report.
+fn with_features(
+    report: &mut Report,
+    kind: Kind,
+    scenarios: &[Scenario],
+    profile: Option<&str>,
+    options: &Options,
+) -> Result<()> {
+    let has = |need: &String| subjects::features(kind).contains(&need.as_str());
+    let meant: Vec<Scenario> = scenarios
+        .iter()
+        .filter(|one| {
+            one.needs.iter().any(has) && report.scenarios.iter().any(|there| there.name == one.name)
+        })
+        .cloned()
+        .collect();
+    if meant.is_empty() {
+        return Ok(());
+    }
+    let server = Server::start_with_features(kind)?;
+    let target = server.target().clone();
+    let found = report_on(
+        &meant,
+        &super::scenarios_folder(),
+        target,
+        Some(server),
+        profile,
+        options,
+    )?;
+    report.took += found.took;
+    for one in found.scenarios {
+        if let Some(place) = report.scenarios.iter_mut().find(|there| there.name == one.name) {
+            *place = one;
+        }
+    }
+    Ok(())
 }
 
 fn report_on(

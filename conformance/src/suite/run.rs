@@ -117,7 +117,7 @@ pub fn run(scenarios: &[Scenario], bench: &Bench<'_>, options: &Options) -> Repo
 }
 
 /// A verdict that changes from run to run is an error.
-fn compare(first: &mut Judged, next: Judged, run: u32) {
+pub(super) fn compare(first: &mut Judged, next: Judged, run: u32) {
     if first.verdict == next.verdict || first.verdict == Verdict::Error {
         return;
     }

@@ -188,20 +188,10 @@ pub fn parse(folder: &Path, path: &Path, text: &str) -> Result<Vec<Scenario>, St
         scenario.steps = steps(&head.body, scenario.judges)?;
         return super::check::scenario(&scenario).map(|()| vec![scenario]);
     };
-    let simple = |value: &String| {
-        value
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "_.+-".contains(c))
-    };
-    let named = values.iter().all(simple);
+    let names = variant_names(&values);
     let mut scenarios = Vec::new();
-    for (index, value) in values.iter().enumerate() {
+    for (variant, value) in names.iter().zip(&values) {
         let mut one = scenario.clone();
-        let variant = if named {
-            value.clone()
-        } else {
-            (index + 1).to_string()
-        };
         one.name = format!("{name}@{variant}");
         let replace = |(line, text): &(usize, String)| (*line, text.replace(&format!("<{variable}>"), value));
         let body: Vec<(usize, String)> = head.body.iter().map(replace).collect();
@@ -281,6 +271,32 @@ fn field(head: &mut Header, line: &str) -> Result<(), String> {
         _ => return Err(format!("the header knows no key `{key}`")),
     }
     Ok(())
+}
+
+/// What the variants are called: as their values when all of those are simple words, else by number.
+fn variant_names(values: &[String]) -> Vec<String> {
+    let simple = |value: &String| {
+        value
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.+-".contains(c))
+    };
+    if values.iter().all(simple) {
+        return values.to_vec();
+    }
+    (1..=values.len()).map(|number| number.to_string()).collect()
+}
+
+/// The variable of a line `each: name = values`, with the name and the value of each variant.
+///
+/// # Errors
+/// A line of another form.
+pub(super) fn each(line: &str) -> Result<(String, Vec<(String, String)>), String> {
+    let rest = line.strip_prefix("each:").unwrap_or(line);
+    let (name, values) = rest.split_once('=').ok_or("each: name = value value ...")?;
+    let values = variants(values.trim());
+    let joined: Vec<String> = values.iter().map(|value| value.replace(' ', "-")).collect();
+    let names = variant_names(&joined);
+    Ok((name.trim().to_owned(), names.into_iter().zip(values).collect()))
 }
 
 /// Divided by ` | ` where that occurs, by blanks otherwise.

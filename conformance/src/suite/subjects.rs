@@ -1,6 +1,7 @@
 //! Servers that the suite starts itself, with everything that its scenarios need: TLS, two partitions, an account that is no
 //! administrator, a Unix socket.
 
+use super::client::play::Client;
 use super::target::Target;
 use crate::cyrus::{ADMIN, Cyrus, PASSWORD, Root, Setup, Version};
 use crate::process;
@@ -34,6 +35,8 @@ pub struct Server {
     running: Running,
     target: Target,
     _keys: TempDir,
+    /// The certificate and its key, by the names that the server knows them by.
+    seen_keys: [PathBuf; 2],
 }
 
 #[derive(Debug)]
@@ -66,6 +69,18 @@ impl Server {
     /// # Errors
     /// [`Error::Skipped`] when this machine cannot run it.
     pub fn start(kind: Kind) -> Result<Server> {
+        Server::start_with(kind, &[])
+    }
+
+    /// The same with the features [`features`] that it has, for the scenarios that need them.
+    ///
+    /// # Errors
+    /// [`Error::Skipped`] when this machine cannot run it.
+    pub fn start_with_features(kind: Kind) -> Result<Server> {
+        Server::start_with(kind, features(kind))
+    }
+
+    fn start_with(kind: Kind, features: &[&str]) -> Result<Server> {
         let root = match kind {
             Kind::Cyrus(version) => Some(Root::of(version)).filter(|root| !root.is_own()),
             Kind::Mailtwin => None,
@@ -84,8 +99,9 @@ impl Server {
         ];
         let (running, mut target) = match kind {
             Kind::Mailtwin => mailtwin(&lines)?,
-            Kind::Cyrus(version) => cyrus(version, &lines)?,
+            Kind::Cyrus(version) => cyrus(version, &lines, features)?,
         };
+        target.features = features.iter().map(|feature| (*feature).to_owned()).collect();
         target.partition2 = Some("second".to_owned());
         target.ordinary = Some(ORDINARY.to_owned());
         PASSWORD.clone_into(&mut target.ordinary_password);
@@ -94,6 +110,7 @@ impl Server {
             running,
             target,
             _keys: keys,
+            seen_keys: [cert, key],
         })
     }
 
@@ -121,20 +138,16 @@ impl Server {
             std::thread::sleep(Duration::from_millis(20));
         }
         // A service that was given up comes back on SIGHUP; the next scenario tells if it does not.
-        while Instant::now() < end && super::run::greet(&mut self.target.clone()).is_err() {
+        let is_there = |address: &String| {
+            let mut target = self.target.clone();
+            target.address.clone_from(address);
+            super::run::greet(&mut target).is_ok()
+        };
+        let services = [Some(&self.target.address), self.target.socket.as_ref()];
+        let all_there = || services.iter().flatten().all(|address| is_there(address));
+        while Instant::now() < end && !all_there() {
             process::signal("HUP", cyrus.master_pid());
             std::thread::sleep(Duration::from_millis(200));
-        }
-    }
-
-    /// The `sync_client` of the same software as a command, with this server's store as the master.
-    ///
-    /// # Errors
-    /// When our program is not there.
-    pub fn client(&self, target: &str, arguments: &[&str]) -> Result<Command> {
-        match &self.running {
-            Running::Mailtwin(twin) => twin.sync_client_command(target, arguments),
-            Running::Cyrus(cyrus) => Ok(cyrus.sync_client_command(target, arguments)),
         }
     }
 
@@ -153,6 +166,30 @@ impl Server {
             )));
         }
         Ok(())
+    }
+}
+
+/// The `sync_client` of the same software, with this server's store as the master.
+impl Client for Server {
+    fn command(&self, address: &str, arguments: &[String], settings: &[String]) -> Result<Command> {
+        let mut command = match &self.running {
+            Running::Mailtwin(twin) => twin.with_settings("sync_client", settings)?,
+            Running::Cyrus(cyrus) => cyrus.with_settings("sync_client", settings)?,
+        };
+        command.arg("-S").arg(address).args(arguments);
+        Ok(command)
+    }
+
+    fn keys(&self) -> Option<[PathBuf; 2]> {
+        Some(self.seen_keys.clone())
+    }
+
+    fn channel(&self, channel: &str) -> Option<[PathBuf; 2]> {
+        let [folder, seen] = match &self.running {
+            Running::Mailtwin(twin) => [twin.directory(), twin.directory()],
+            Running::Cyrus(cyrus) => [cyrus.directory(), cyrus.inner()],
+        };
+        Some([folder, seen].map(|folder| folder.join("conf/sync").join(channel)))
     }
 }
 
@@ -185,13 +222,33 @@ fn mailtwin(lines: &[(String, String)]) -> Result<(Running, Target)> {
     Ok((Running::Mailtwin(twin), target))
 }
 
-fn cyrus(version: Version, lines: &[(String, String)]) -> Result<(Running, Target)> {
+/// What a server can be started with beside the usual, for a run of its own: `conversations`, `reverse-acls`, `archive`.
+/// mailtwin always keeps what belongs to the first two, and has no archive.
+pub fn features(kind: Kind) -> &'static [&'static str] {
+    match kind {
+        Kind::Mailtwin => &["conversations", "reverse-acls"],
+        Kind::Cyrus(version) if version >= Version::V3_10 => &["conversations", "reverse-acls", "archive"],
+        Kind::Cyrus(_) => &["conversations", "reverse-acls"],
+    }
+}
+
+fn cyrus(version: Version, lines: &[(String, String)], features: &[&str]) -> Result<(Running, Target)> {
     let mut setup = Setup::new("cyrus.example", &[ORDINARY]).version(version);
     setup.in_memory = true;
     setup.unix_hierarchy_sep = false;
     setup.extra = lines.to_vec();
     if version >= Version::V3_10 {
         setup.extra.push(("allowstarttls".to_owned(), "yes".to_owned()));
+    }
+    setup.conversations = features.contains(&"conversations");
+    let mut extra = |key: &str, value: &str| setup.extra.push((key.to_owned(), value.to_owned()));
+    if features.contains(&"reverse-acls") {
+        extra("reverseacls", "yes");
+    }
+    if features.contains(&"archive") {
+        extra("archive_enabled", "yes");
+        extra("archivepartition-default", "{place}/archive");
+        extra("archivepartition-second", "{place}/archive2");
     }
     let cyrus = Cyrus::start(setup)?;
     let mut target = Target::new(&cyrus.csync_address(), ADMIN, PASSWORD);

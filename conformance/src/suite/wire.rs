@@ -5,6 +5,7 @@ use crate::csync::dlist;
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -39,6 +40,18 @@ impl Layer for UnixStream {
 
     fn end_sending(&mut self) -> Result<()> {
         self.shutdown(Shutdown::Write)
+    }
+}
+
+impl Layer for rustls::StreamOwned<rustls::ServerConnection, Box<dyn Layer>> {
+    fn limit(&self, limit: Duration) -> Result<()> {
+        self.sock.limit(limit)
+    }
+
+    fn end_sending(&mut self) -> Result<()> {
+        self.conn.send_close_notify();
+        self.flush()?;
+        self.sock.end_sending()
     }
 }
 
@@ -251,6 +264,23 @@ impl Wire {
         Ok(())
     }
 
+    /// The TLS server's handshake; a client may show a certificate, and any is good.
+    ///
+    /// # Errors
+    /// A handshake that fails, or that takes longer than `patience`.
+    pub fn accept_tls(&mut self, config: Arc<rustls::ServerConfig>, patience: Duration) -> Result<()> {
+        let connection = rustls::ServerConnection::new(config)
+            .map_err(|error| Error::new(ErrorKind::InvalidInput, error))?;
+        self.layer.limit(patience)?;
+        let below = std::mem::replace(&mut self.layer, Box::new(Gone));
+        let mut stream = rustls::StreamOwned::new(connection, below);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        self.layer = Box::new(stream);
+        Ok(())
+    }
+
     /// Both directions are deflated from here on. What has come in already is taken for deflated.
     pub fn deflate(&mut self) {
         let below = std::mem::replace(&mut self.layer, Box::new(Gone));
@@ -389,6 +419,57 @@ impl ServerCertVerifier for AnyCertificate {
             signed,
             &self.0.signature_verification_algorithms,
         )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Believes every certificate of a client, and goes on without one.
+#[derive(Debug)]
+pub(super) struct AnyClient(Arc<rustls::crypto::CryptoProvider>);
+
+impl AnyClient {
+    pub(super) fn new(provider: Arc<rustls::crypto::CryptoProvider>) -> AnyClient {
+        AnyClient(provider)
+    }
+}
+
+impl ClientCertVerifier for AnyClient {
+    fn root_hint_subjects(&self) -> &[rustls::DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> std::result::Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        AnyCertificate(self.0.clone()).verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &rustls::DigitallySignedStruct,
+    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
+        AnyCertificate(self.0.clone()).verify_tls13_signature(message, certificate, signed)
     }
 
     fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {

@@ -2,10 +2,11 @@
 
 use super::super::profile::{self, Profile};
 use super::super::report::{Judged, Report, Verdict, json, junit, table};
+use super::super::rules::Rules;
 use super::super::subjects::{Kind, Server};
 use super::super::target::Target;
 use super::super::{profiles_folder, run, scenarios_folder};
-use super::play::{self, Stage};
+use super::play::{self, Client, Stage};
 use super::script::{self, Script};
 use crate::cyrus::{ADMIN, PASSWORD};
 use crate::programs::Twin;
@@ -15,7 +16,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// The options of `conformance client`.
 #[derive(Debug, Args)]
@@ -40,6 +41,12 @@ pub struct Arguments {
     /// Scenarios at the same time.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=64))]
     jobs: u16,
+    /// Plays each scenario so often; a verdict that changes is an error.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    repeat: u32,
+    /// Seconds after which a run of the client counts as still running.
+    #[arg(long, value_name = "SECONDS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(5..=3600))]
+    patience: u64,
     /// Shows the known deviations and the skips as well.
     #[arg(long)]
     explain: bool,
@@ -64,6 +71,8 @@ impl Arguments {
             profile: None,
             only: Vec::new(),
             jobs: 4,
+            repeat: 1,
+            patience: 40,
             explain: false,
             list: false,
             json: None,
@@ -101,15 +110,7 @@ pub fn client(arguments: &Arguments) -> Result<String> {
         (Some(kind), _) => judged(kind, arguments, &scripts)?,
         (None, Some(command)) => {
             let store = Target::new(arguments.store.as_deref().unwrap_or_default(), ADMIN, PASSWORD);
-            let shell = |address: &str, words: &[String]| {
-                let line = command
-                    .replace("{address}", address)
-                    .replace("{arguments}", &words.join(" "));
-                let mut shell = Command::new("sh");
-                shell.args(["-c", &line]);
-                Ok(shell)
-            };
-            with_replica(&store, &shell, command, arguments, &scripts)?
+            with_replica(&store, &Shell(command.clone()), command, arguments, &scripts)?
         }
         (None, None) => return Err(Error::Process("--start or --command".to_owned())),
     };
@@ -132,16 +133,16 @@ pub fn client(arguments: &Arguments) -> Result<String> {
 ///
 /// # Errors
 /// When it or the replica cannot be started.
-pub fn judge(kind: Kind) -> Result<Report> {
-    judged(kind, &Arguments::of(&kind.name()), &load()?)
+pub fn judge(kind: Kind, repeat: u32) -> Result<Report> {
+    let arguments = Arguments {
+        repeat,
+        ..Arguments::of(&kind.name())
+    };
+    judged(kind, &arguments, &load()?)
 }
 
 fn judged(kind: Kind, arguments: &Arguments, scripts: &[Script]) -> Result<Report> {
     let server = Server::start(kind)?;
-    let command = |address: &str, words: &[String]| {
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        server.client(address, &words)
-    };
     let name = format!("sync_client of {}", kind.name());
     let named = Arguments {
         profile: arguments
@@ -156,12 +157,12 @@ fn judged(kind: Kind, arguments: &Arguments, scripts: &[Script]) -> Result<Repor
         junit: None,
         ..*arguments
     };
-    with_replica(server.target(), &command, &name, &named, scripts)
+    with_replica(server.target(), &server, &name, &named, scripts)
 }
 
 fn with_replica(
     store: &Target,
-    client: &(dyn Fn(&str, &[String]) -> Result<Command> + Sync),
+    client: &dyn Client,
     name: &str,
     arguments: &Arguments,
     scripts: &[Script],
@@ -173,6 +174,7 @@ fn with_replica(
         here: store,
         there: &there,
         client,
+        run_limit: Duration::from_secs(arguments.patience),
     };
     let report = run_all(&stage, name, arguments, scripts);
     drop(replica);
@@ -195,36 +197,13 @@ fn run_all(stage: &Stage<'_>, name: &str, arguments: &Arguments, scripts: &[Scri
                 .any(|glob| profile::fits(glob, &script.head.name))
     };
     let meant: Vec<&Script> = scripts.iter().filter(is_meant).collect();
-    let id = run::run_id();
-    let next = AtomicUsize::new(0);
-    let all: Mutex<Vec<(usize, Judged)>> = Mutex::default();
-    std::thread::scope(|scope| {
-        for _ in 0..arguments.jobs.max(1) {
-            scope.spawn(|| {
-                loop {
-                    let at = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(script) = meant.get(at) else { return };
-                    let mut one = run::unjudged(&script.head, &rules, &scenarios_folder());
-                    let skip = profile.as_ref().and_then(|profile| profile.skip(&script.head));
-                    if let Some(reason) = skip {
-                        one.verdict = Verdict::Skipped;
-                        reason.clone_into(&mut one.reason);
-                    } else {
-                        let known = profile
-                            .as_ref()
-                            .and_then(|profile| profile.deviation(&script.head));
-                        let played = play::play(script, stage, &format!("t{id}c{at}"), known);
-                        run::settle(&mut one, played, known);
-                    }
-                    super::replica::lock(&all).push((at, one));
-                }
-            });
+    let mut all = round(&meant, stage, arguments, profile.as_ref(), &rules);
+    for repeat in 1..arguments.repeat {
+        let next = round(&meant, stage, arguments, profile.as_ref(), &rules);
+        for (first, next) in all.iter_mut().zip(next) {
+            run::compare(first, next, repeat + 1);
         }
-    });
-    let mut all = all
-        .into_inner()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    all.sort_by_key(|(at, _)| *at);
+    }
     Ok(Report {
         judges: "client".to_owned(),
         target: name.to_owned(),
@@ -235,8 +214,83 @@ fn run_all(stage: &Stage<'_>, name: &str, arguments: &Arguments, scripts: &[Scri
         profile_about: profile
             .as_ref()
             .map_or_else(String::new, |profile| profile.about.clone()),
-        runs: 1,
-        scenarios: all.into_iter().map(|(_, one)| one).collect(),
+        runs: arguments.repeat,
+        scenarios: all,
         took: started.elapsed(),
     })
+}
+
+/// Each script once.
+fn round(
+    meant: &[&Script],
+    stage: &Stage<'_>,
+    arguments: &Arguments,
+    profile: Option<&Profile>,
+    rules: &Rules,
+) -> Vec<Judged> {
+    let id = run::run_id();
+    let next = AtomicUsize::new(0);
+    let all: Mutex<Vec<(usize, Judged)>> = Mutex::default();
+    let work = || {
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(script) = meant.get(at) else { return };
+            let mut one = run::unjudged(&script.head, rules, &scenarios_folder());
+            let skip = profile
+                .and_then(|profile| profile.skip(&script.head))
+                .map(str::to_owned);
+            if let Some(reason) = skip.or_else(|| lacks(&script.head.needs, stage.client)) {
+                one.verdict = Verdict::Skipped;
+                one.reason = reason;
+            } else {
+                let known = profile.and_then(|profile| profile.deviation(&script.head));
+                let played = play::play(script, stage, &format!("t{id}c{at}"), known);
+                run::settle(&mut one, played, known);
+            }
+            super::replica::lock(&all).push((at, one));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..arguments.jobs.max(1) {
+            scope.spawn(work);
+        }
+    });
+    let mut all = all
+        .into_inner()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
+    all.sort_by_key(|(at, _)| *at);
+    all.into_iter().map(|(_, one)| one).collect()
+}
+
+/// The first need that a client does not meet. `settings`: that it takes lines of configuration and has logs.
+fn lacks(needs: &[String], client: &dyn Client) -> Option<String> {
+    let is_met = |need: &&String| need.as_str() == "settings" && client.channel("x").is_some();
+    let need = needs.iter().find(|need| !is_met(need))?;
+    Some(format!("the client was given without {need}"))
+}
+
+/// A client that is a shell command.
+struct Shell(String);
+
+impl Client for Shell {
+    fn command(&self, address: &str, arguments: &[String], settings: &[String]) -> Result<Command> {
+        if !settings.is_empty() {
+            return Err(Error::Process("a shell command takes no settings".to_owned()));
+        }
+        let line = self
+            .0
+            .replace("{address}", address)
+            .replace("{arguments}", &arguments.join(" "));
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &line]);
+        Ok(shell)
+    }
+
+    fn keys(&self) -> Option<[PathBuf; 2]> {
+        None
+    }
+
+    fn channel(&self, _: &str) -> Option<[PathBuf; 2]> {
+        None
+    }
 }

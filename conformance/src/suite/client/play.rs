@@ -8,18 +8,18 @@ use super::super::scope::Scope;
 use super::super::target::Target;
 use super::super::template::{self, Piece, Template};
 use super::super::wire::Wire;
-use super::replica::{self, Shared, lock};
+use super::replica::lock;
+use super::running::{Ended, Running};
 use super::script::{Action, Exit, Rule, Script, Side, Step};
 use crate::csync::dlist;
-use crate::process;
-use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
-use std::sync::atomic::Ordering;
+use std::thread;
 use std::time::{Duration, Instant};
 
-/// How long a run of a client may take.
-const RUN_LIMIT: Duration = Duration::from_secs(40);
+/// How often a scenario looks for what it waits for.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A client under test and the two stores.
 pub struct Stage<'a> {
@@ -27,8 +27,26 @@ pub struct Stage<'a> {
     pub here: &'a Target,
     /// The replica behind the scenario.
     pub there: &'a Target,
-    /// The client as a command: for the replica's address and the arguments of a run.
-    pub client: &'a (dyn Fn(&str, &[String]) -> crate::Result<Command> + Sync),
+    /// The client.
+    pub client: &'a dyn Client,
+    /// How long a run of it may take before it counts as still running.
+    pub run_limit: Duration,
+}
+
+/// A client under test.
+pub trait Client: Sync {
+    /// The client as a command: for the replica's address, the arguments of a run, and lines that go into its configuration
+    /// in place of those of the same key.
+    ///
+    /// # Errors
+    /// When it cannot be started, or takes no lines.
+    fn command(&self, address: &str, arguments: &[String], settings: &[String]) -> crate::Result<Command>;
+
+    /// A certificate and its key, as files that the client can read.
+    fn keys(&self) -> Option<[PathBuf; 2]>;
+
+    /// The folder of a channel's log, and what the client calls it; `None` when nobody told.
+    fn channel(&self, channel: &str) -> Option<[PathBuf; 2]>;
 }
 
 enum Stop {
@@ -50,61 +68,79 @@ impl From<crate::Error> for Stop {
 
 type Done = Result<(), Stop>;
 
-/// What the last run of the client left.
-#[derive(Default)]
-struct Run {
-    commands: Vec<Vec<u8>>,
-    /// How many of the commands the `C:` lines have found or passed over.
-    found: usize,
-    code: Option<i32>,
-    said: Vec<u8>,
-}
-
 /// Plays a script; all names that it makes begin with `stem`.
 pub fn play(script: &Script, stage: &Stage<'_>, stem: &str, known: Option<&Deviation>) -> Played {
     let started = Instant::now();
     let scope = Mutex::new(Scope::new(stage.here, stem));
-    let mut play = Play {
-        stage,
-        scope: &scope,
-        rules: Vec::new(),
-        run: Run::default(),
-        asked: None,
-        transcript: Vec::new(),
-    };
-    let done = script.steps.iter().try_for_each(|step| play.step(step));
-    let outcome = match done {
-        Ok(()) => Outcome::Passed,
-        Err(Stop::Failed(failure)) => Outcome::Failed(*failure),
-        Err(Stop::Broken(text)) => Outcome::Broken(text),
-    };
-    let is_known = match (&outcome, known) {
-        (Outcome::Failed(failure), Some(known)) => known
-            .does
-            .iter()
-            .any(|line| matching::line(line, &failure.heard, &mut lock(&scope)).is_ok()),
-        _ => false,
-    };
-    play.clean();
-    Played {
-        outcome,
-        is_known,
-        transcript: play.transcript,
-        took: started.elapsed(),
+    lock(&scope).bind("channel", stem.as_bytes().to_vec());
+    let folder = stage.client.channel(stem);
+    if let Some([_, seen]) = &folder {
+        lock(&scope).bind("folder", seen.as_os_str().as_encoded_bytes().to_vec());
     }
+    if let Some(files) = stage.client.keys() {
+        for (name, file) in ["certificate", "key"].iter().zip(files) {
+            lock(&scope).bind(name, file.into_os_string().into_encoded_bytes());
+        }
+    }
+    thread::scope(|threads| {
+        let mut play = Play {
+            stage,
+            threads,
+            scope: &scope,
+            settings: Vec::new(),
+            folder: folder.map(|[folder, _]| folder),
+            rules: Vec::new(),
+            running: None,
+            run: Ended::default(),
+            found: 0,
+            asked: None,
+            transcript: Vec::new(),
+        };
+        let done = script.steps.iter().try_for_each(|step| play.step(step));
+        // One that was started and never stopped ends here, whatever it still does.
+        play.finish();
+        let outcome = match done {
+            Ok(()) => Outcome::Passed,
+            Err(Stop::Failed(failure)) => Outcome::Failed(*failure),
+            Err(Stop::Broken(text)) => Outcome::Broken(text),
+        };
+        let is_known = match (&outcome, known) {
+            (Outcome::Failed(failure), Some(known)) => known
+                .does
+                .iter()
+                .any(|line| matching::line(line, &failure.heard, &mut lock(&scope)).is_ok()),
+            _ => false,
+        };
+        play.clean();
+        Played {
+            outcome,
+            is_known,
+            transcript: play.transcript,
+            took: started.elapsed(),
+        }
+    })
 }
 
-struct Play<'a, 's> {
-    stage: &'a Stage<'a>,
-    scope: &'s Mutex<Scope<'a>>,
+struct Play<'scope, 'env> {
+    stage: &'env Stage<'env>,
+    threads: &'scope thread::Scope<'scope, 'env>,
+    scope: &'env Mutex<Scope<'env>>,
+    settings: Vec<String>,
+    /// The folder of the log of the client's channel.
+    folder: Option<PathBuf>,
+    /// What the replica does from the next start on.
     rules: Vec<Rule>,
-    run: Run,
+    running: Option<Running<'scope, 'env>>,
+    /// What the last run of the client left.
+    run: Ended,
+    /// How many of the commands of the run the `C:` lines have found or passed over.
+    found: usize,
     /// The connection of the last question.
     asked: Option<Wire>,
     transcript: Vec<Event>,
 }
 
-impl Play<'_, '_> {
+impl<'scope, 'env> Play<'scope, 'env> {
     fn step(&mut self, step: &Step) -> Done {
         match &step.action {
             Action::Message(name, value) => {
@@ -113,8 +149,32 @@ impl Play<'_, '_> {
                 scope.define_message(name, value);
             }
             Action::Have(side, text) => self.have(step, *side, text)?,
-            Action::On(rule) => self.rules.push(rule.clone()),
-            Action::Run(arguments) => self.run(step, arguments)?,
+            Action::On(rule) => match &self.running {
+                Some(running) => running.shared.add(vec![rule.clone()]),
+                None => self.rules.push(rule.clone()),
+            },
+            Action::Setting(line) => {
+                let line = lock(self.scope).bytes(line)?;
+                self.settings.push(String::from_utf8_lossy(&line).into_owned());
+            }
+            Action::Log(line, is_left) => {
+                let line = lock(self.scope).bytes(line)?;
+                let log = self.folder()?.join(if *is_left { "log-run" } else { "log" });
+                super::running::log(&log, &line, self.running.is_some())?;
+            }
+            Action::Run(arguments) => {
+                self.start(arguments)?;
+                self.ends(step)?;
+            }
+            Action::Start(arguments) => self.start(arguments)?,
+            Action::Until(line) => self.until(step, line)?,
+            Action::Stop => {
+                let running = self.running.as_ref().ok_or("no client runs".to_owned())?;
+                running.stop();
+                self.ends(step)?;
+            }
+            Action::Ends => self.ends(step)?,
+            Action::File(name) => super::running::log(&self.folder()?.join(name), b"", false)?,
             Action::Sent(line) => self.sent(step, line)?,
             Action::Never(line) => self.never(step, line)?,
             Action::Exit(exit) => {
@@ -172,53 +232,83 @@ impl Play<'_, '_> {
         }
     }
 
-    fn run(&mut self, step: &Step, arguments: &Template) -> Done {
+    fn folder(&self) -> Result<&PathBuf, Stop> {
+        let folder = self.folder.as_ref();
+        folder.ok_or_else(|| Stop::Broken("the client's folders are not known".to_owned()))
+    }
+
+    fn start(&mut self, arguments: &Template) -> Done {
+        if self.running.is_some() {
+            return Err(Stop::Broken("the client runs already".to_owned()));
+        }
         let arguments = lock(self.scope).bytes(arguments)?;
         let arguments = String::from_utf8_lossy(&arguments).into_owned();
         let arguments: Vec<String> = arguments.split_whitespace().map(str::to_owned).collect();
-        let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| format!("listening: {error}"))?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| format!("listening: {error}"))?;
-        let mut command = (self.stage.client)(&address.to_string(), &arguments)?;
-        let shared = Shared::new(self.scope, &std::mem::take(&mut self.rules));
-        let started = Instant::now();
-        let output = std::thread::scope(|scope| {
-            let server = scope.spawn(|| replica::serve(&listener, &self.stage.there.address, &shared));
-            let output = process::run(&mut command, RUN_LIMIT);
-            shared.over.store(true, Ordering::SeqCst);
-            // What the listener has against it shows in the run.
-            let _ = server.join();
-            output
-        });
-        self.transcript.append(&mut lock(&shared.events));
-        let output = match output {
-            Ok(output) => output,
-            Err(error) if started.elapsed() >= RUN_LIMIT => {
-                return Err(failed(step, b"still running", error.to_string()));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let commands = std::mem::take(&mut *lock(&shared.commands));
-        self.run = Run {
-            commands,
-            found: 0,
-            code: output.status.code(),
-            said: [output.stdout, output.stderr].concat(),
-        };
+        let rules = std::mem::take(&mut self.rules);
+        self.found = 0;
+        self.run = Ended::default();
+        self.running = Some(Running::start(
+            self.threads,
+            self.stage,
+            self.scope,
+            rules,
+            &arguments,
+            &self.settings,
+        )?);
         Ok(())
     }
 
+    /// Waits for the end of the client.
+    fn ends(&mut self, step: &Step) -> Done {
+        let running = self.running.take().ok_or("no client runs".to_owned())?;
+        let (ended, events) = running.wait(self.stage.run_limit);
+        self.transcript.extend(events);
+        self.run = ended.map_err(|error| Stop::Broken(error.to_string()))?;
+        if self.run.is_over {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&self.run.said).into_owned();
+        Err(failed(step, b"still running", said))
+    }
+
+    /// Ends a client that still runs, for the report.
+    fn finish(&mut self) {
+        if let Some(running) = self.running.take() {
+            let (_, events) = running.wait(Duration::ZERO);
+            self.transcript.extend(events);
+        }
+    }
+
+    /// The commands so far.
+    fn commands(&self) -> Vec<Vec<u8>> {
+        match &self.running {
+            Some(running) => lock(&running.shared.commands).clone(),
+            None => self.run.commands.clone(),
+        }
+    }
+
+    fn until(&mut self, step: &Step, line: &pattern::Line) -> Done {
+        let end = Instant::now() + self.stage.run_limit;
+        loop {
+            let has_ended = self.running.as_mut().is_none_or(Running::has_ended);
+            match self.sent(step, line) {
+                Err(Stop::Failed(_)) if !has_ended && Instant::now() < end => thread::sleep(LOOK),
+                done => return done,
+            }
+        }
+    }
+
     fn sent(&mut self, step: &Step, line: &pattern::Line) -> Done {
+        let commands = self.commands();
         let mut scope = lock(self.scope);
         let mut nearest = "nothing more was sent".to_owned();
-        for (at, command) in self.run.commands.iter().enumerate().skip(self.run.found) {
+        for (at, command) in commands.iter().enumerate().skip(self.found) {
             match matching::line(line, &Heard::Line(command.clone()), &mut scope) {
                 Ok(names) => {
                     for (name, value) in names {
                         scope.bind(&name, value);
                     }
-                    self.run.found = at + 1;
+                    self.found = at + 1;
                     return Ok(());
                 }
                 Err(why) => {
@@ -232,7 +322,7 @@ impl Play<'_, '_> {
     }
 
     fn never(&mut self, step: &Step, line: &pattern::Line) -> Done {
-        for command in &self.run.commands {
+        for command in &self.commands() {
             let heard = Heard::Line(command.clone());
             if matching::line(line, &heard, &mut lock(self.scope)).is_ok() {
                 return Err(failed(step, command, "it was sent".to_owned()));
@@ -337,6 +427,10 @@ impl Play<'_, '_> {
             for user in &users {
                 let _ = self.command(&mut wire, format!("APPLY UNUSER {user}").as_bytes());
             }
+        }
+        if let Some(folder) = &self.folder {
+            // Most scenarios have none.
+            let _ = std::fs::remove_dir_all(folder);
         }
     }
 }

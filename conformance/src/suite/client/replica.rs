@@ -4,12 +4,15 @@
 use super::super::matching::{self, Heard};
 use super::super::play::{Event, Side};
 use super::super::scope::Scope;
-use super::super::wire::Wire;
+use super::super::template::{self, Template};
+use super::super::wire::{AnyClient, Wire};
 use super::script::{Deed, Rule};
-use crate::{Error, Result};
+use crate::Error;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long the real replica may take for an answer.
@@ -29,6 +32,10 @@ pub struct Shared<'s, 't> {
     pub events: Mutex<Vec<Event>>,
     /// Set when the client has ended.
     pub over: AtomicBool,
+    /// What the replica shows inside TLS.
+    tls: Arc<ServerConfig>,
+    /// The administrator's login.
+    login: Template,
 }
 
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -38,14 +45,29 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<'s, 't> Shared<'s, 't> {
     /// Rules for one run.
-    pub fn new(scope: &'s Mutex<Scope<'t>>, rules: &[Rule]) -> Shared<'s, 't> {
-        Shared {
+    ///
+    /// # Errors
+    /// When no certificate can be made.
+    pub fn new(scope: &'s Mutex<Scope<'t>>, rules: Vec<Rule>) -> Result<Shared<'s, 't>, String> {
+        let shared = Shared {
             scope,
-            rules: Mutex::new(rules.iter().map(|rule| (rule.clone(), rule.times)).collect()),
+            rules: Mutex::default(),
+            tls: certificate()?,
+            login: template::parse("AUTHENTICATE PLAIN <plain>")?,
             commands: Mutex::default(),
             events: Mutex::default(),
             over: AtomicBool::new(false),
-        }
+        };
+        shared.add(rules);
+        Ok(shared)
+    }
+
+    /// More rules, behind those that there are.
+    pub fn add(&self, rules: Vec<Rule>) {
+        lock(&self.rules).extend(rules.into_iter().map(|rule| {
+            let times = rule.times;
+            (rule, times)
+        }));
     }
 
     fn record(&self, connection: &str, side: Side, bytes: &[u8]) {
@@ -77,11 +99,26 @@ impl<'s, 't> Shared<'s, 't> {
     }
 }
 
+/// A certificate of its own for `localhost`, which nobody vouches for; the client is asked for one.
+fn certificate() -> Result<Arc<ServerConfig>, String> {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])
+        .map_err(|error| format!("making a certificate: {error}"))?;
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?
+        .with_client_cert_verifier(Arc::new(AnyClient::new(provider)))
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .map_err(|error| error.to_string())?;
+    Ok(Arc::new(config))
+}
+
 /// Takes connections until the run is over; each is passed on to the replica at `behind`.
 ///
 /// # Errors
 /// When the listening socket fails.
-pub fn serve(listener: &TcpListener, behind: &str, shared: &Shared<'_, '_>) -> Result<()> {
+pub fn serve(listener: &TcpListener, behind: &str, shared: &Shared<'_, '_>) -> crate::Result<()> {
     listener
         .set_nonblocking(true)
         .map_err(Error::io("preparing the listener"))?;
@@ -114,20 +151,25 @@ fn connection(stream: TcpStream, behind: &str, shared: &Shared<'_, '_>, name: &s
     let mut replica = Wire::connect(behind)?;
     shared.record(name, Side::Note, b"connected");
     // A scenario can do something in place of the banner, too: as if it were a command.
-    if let Some(deeds) = shared.rule(b"CONNECT") {
-        if !act(&deeds, b"", &mut client, &mut replica, shared, name)? {
+    let mut banner = Vec::new();
+    while !banner
+        .last()
+        .is_some_and(|line: &Vec<u8>| line.starts_with(b"* OK"))
+    {
+        let Heard::Line(line) = replica.line(PATIENCE) else {
             return Ok(());
-        }
-    } else {
-        loop {
-            let Heard::Line(line) = replica.line(PATIENCE) else {
+        };
+        banner.push(line);
+    }
+    match shared.rule(b"CONNECT") {
+        Some(deeds) => {
+            if !act(&deeds, b"", &mut client, &mut replica, shared, name)? {
                 return Ok(());
-            };
-            say(&line, &mut client, shared, name)?;
-            if line.starts_with(b"* OK") {
-                break;
             }
         }
+        None => banner
+            .iter()
+            .try_for_each(|line| say(line, &mut client, shared, name))?,
     }
     loop {
         let command = match client.line(LOOK) {
@@ -217,6 +259,15 @@ fn act(
             Deed::Swallow => {
                 forward(command, None, replica, shared, name)?;
                 shared.record(name, Side::Note, b"done by the replica, and not answered");
+            }
+            Deed::Tls => {
+                client.accept_tls(shared.tls.clone(), PATIENCE)?;
+                shared.record(name, Side::Note, b"inside TLS");
+            }
+            Deed::Deflate => client.deflate(),
+            Deed::Login => {
+                let login = value(&shared.login)?;
+                forward(&login, None, replica, shared, name)?;
             }
             Deed::Close => {
                 shared.record(name, Side::Note, b"closed by the scenario");

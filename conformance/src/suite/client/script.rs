@@ -1,7 +1,7 @@
 //! Scenario files for clients (`.client`): a header as in the other ones, a blank line, then steps. The format is described in the
 //! crate's README.
 
-use super::super::scenario::{Judges, Scenario, Start, collect};
+use super::super::scenario::{Judges, Scenario, Start, collect, each};
 use super::super::{pattern, template};
 use std::path::Path;
 use std::time::Duration;
@@ -43,8 +43,22 @@ pub enum Action {
     Have(Side, Template),
     /// What the replica does in place of answering a command.
     On(Rule),
+    /// Another line of the client's configuration, for the runs from here on.
+    Setting(Template),
+    /// A line for the log of the client's channel `<channel>`; or for its working file, as a run that was cut off left it.
+    Log(Template, bool),
     /// Runs the client with these arguments and waits for its end.
     Run(Template),
+    /// Starts the client with these arguments and goes on.
+    Start(Template),
+    /// Waits until the client has sent this, behind what the `C:` before it found.
+    Until(pattern::Line),
+    /// Tells the client that was started to stop (SIGTERM), and waits for its end.
+    Stop,
+    /// Waits until the client that was started ends by itself.
+    Ends,
+    /// Makes a file in `<folder>`, where the log of the client's channel is.
+    File(String),
     /// The client has sent this, behind what the `C:` before it found.
     Sent(pattern::Line),
     /// The client has not sent this.
@@ -100,6 +114,12 @@ pub enum Deed {
     Close,
     /// Says nothing more, and reads nothing more.
     Hang,
+    /// The TLS server's handshake, with a certificate that nobody vouches for.
+    Tls,
+    /// Both directions are deflated from here on.
+    Deflate,
+    /// Logs in to the real replica as the administrator, whatever the client says.
+    Login,
 }
 
 /// All scripts below `folder`, in the order of their names.
@@ -113,7 +133,7 @@ pub fn all(folder: &Path) -> Result<Vec<Script>, Vec<String>> {
     for path in files {
         match std::fs::read_to_string(&path) {
             Ok(text) => match parse(folder, &path, &text) {
-                Ok(script) => scripts.push(script),
+                Ok(found) => scripts.extend(found),
                 Err(fault) => faults.push(format!("{}:{fault}", path.display())),
             },
             Err(error) => faults.push(format!("{}: {error}", path.display())),
@@ -126,11 +146,28 @@ pub fn all(folder: &Path) -> Result<Vec<Script>, Vec<String>> {
     }
 }
 
-/// The script of one file.
+/// The scripts of one file: several when it has a line `each`.
 ///
 /// # Errors
 /// `LINE: what is wrong`.
-pub fn parse(folder: &Path, path: &Path, text: &str) -> Result<Script, String> {
+pub fn parse(folder: &Path, path: &Path, text: &str) -> Result<Vec<Script>, String> {
+    let Some(line) = text.lines().find(|line| line.starts_with("each:")) else {
+        return parse_one(folder, path, text).map(|script| vec![script]);
+    };
+    let (variable, variants) = each(line)?;
+    let one = |(variant, value): (String, String)| {
+        // The line itself goes, and leaves its number to nobody else.
+        let text = text
+            .replacen(line, "#", 1)
+            .replace(&format!("<{variable}>"), &value);
+        let mut script = parse_one(folder, path, &text)?;
+        script.head.name = format!("{}@{variant}", script.head.name);
+        Ok(script)
+    };
+    variants.into_iter().map(one).collect()
+}
+
+fn parse_one(folder: &Path, path: &Path, text: &str) -> Result<Script, String> {
     let relative = path.strip_prefix(folder).unwrap_or(path).with_extension("");
     let name = relative.to_string_lossy().replace('\\', "/");
     let (subject, _) = name
@@ -171,7 +208,8 @@ pub fn parse(folder: &Path, path: &Path, text: &str) -> Result<Script, String> {
     if head.about.is_empty() || head.rules.is_empty() {
         return Err("1: `about:` and `rules:` are required".to_owned());
     }
-    if !steps.iter().any(|step| matches!(step.action, Action::Run(_))) {
+    let runs = |step: &Step| matches!(step.action, Action::Run(_) | Action::Start(_));
+    if !steps.iter().any(runs) {
         return Err("1: the client is never run".to_owned());
     }
     Ok(Script { head, steps })
@@ -239,7 +277,15 @@ fn step(steps: &mut Vec<Step>, line: usize, text: &str, word: &str, rest: &str) 
             },
             does: Vec::new(),
         }),
+        ("setting", "") => Action::Setting(value(rest)?),
+        ("log", "" | "left") => Action::Log(value(rest)?, argument == "left"),
         ("run", "") => Action::Run(value(rest)?),
+        ("start", "") => Action::Start(value(rest)?),
+        ("until", "") => Action::Until(expected(rest, false)?),
+        ("until", "raw") => Action::Until(expected(rest, true)?),
+        ("stop", "") => Action::Stop,
+        ("ends", "") => Action::Ends,
+        ("file", "") if !rest.is_empty() && !rest.contains('/') => Action::File(rest.to_owned()),
         ("C", "") => Action::Sent(expected(rest, false)?),
         ("C", "raw") => Action::Sent(expected(rest, true)?),
         ("never", "") => Action::Never(expected(rest, false)?),
@@ -276,6 +322,9 @@ fn deed(verb: &str, argument: &str, rest: &str) -> Result<Option<Deed>, String> 
         ("swallow", "") => Deed::Swallow,
         ("close", "") => Deed::Close,
         ("hang", "") => Deed::Hang,
+        ("tls", "") => Deed::Tls,
+        ("deflate", "") => Deed::Deflate,
+        ("login", "") => Deed::Login,
         _ => return Ok(None),
     }))
 }
@@ -284,8 +333,24 @@ fn deed(verb: &str, argument: &str, rest: &str) -> Result<Option<Deed>, String> 
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Script, String> {
+    fn all(text: &str) -> Result<Vec<Script>, String> {
         parse(Path::new("/s"), Path::new("/s/master/x.client"), text)
+    }
+
+    fn read(text: &str) -> Result<Script, String> {
+        Ok(all(text)?.remove(0))
+    }
+
+    #[test]
+    fn each_makes_several() {
+        let text = "about: x\nrules: [CS-MASTER-1]\neach: word = GET APPLY\n\non: <word> *\nclose\nrun: -A\n";
+        let scripts = all(text).expect("reads");
+        let names: Vec<&str> = scripts.iter().map(|one| one.head.name.as_str()).collect();
+        assert_eq!(names, ["master/x@GET", "master/x@APPLY"]);
+        assert_eq!(
+            (scripts[0].steps[0].line, scripts[1].steps[0].text.as_str()),
+            (5, "on: APPLY *")
+        );
     }
 
     #[test]

@@ -23,10 +23,12 @@ pub(super) async fn run(
     let new = super::mailbox_name(newmboxname, "NEWMBOXNAME")?;
     let (from, to) = (Scope::of(&old), Scope::of(&new));
     // Looked up before anything is opened, so that no database comes to be for a source that does not exist.
-    let source = conn.mailbox(&old).await?.ok_or_else(|| Fail::nonexistent(&old))?;
-    if !source.is_placeholder() && partition.is_none() {
+    let source = conn.mailbox(&old).await?;
+    // Only a placeholder has none; a line without it is none of a mailbox, whether there is one or not.
+    if partition.is_none() && !source.as_ref().is_some_and(Mailbox::is_placeholder) {
         return Err(Fail::missing("PARTITION"));
     }
+    let source = source.ok_or_else(|| Fail::nonexistent(&old))?;
     if from == to {
         conn.enter(&from).await?;
         let source = conn.mailbox(&old).await?.ok_or_else(|| Fail::nonexistent(&old))?;
