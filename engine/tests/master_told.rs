@@ -5,11 +5,11 @@ mod twin;
 
 use engine::flow::Now;
 use engine::local;
-use engine::master::{Ending, Job};
-use engine::model::{QuotaLimits, ServerAnnotation};
+use engine::master::{Ending, Job, Work};
+use engine::model::{QuotaLimits, ServerAnnotation, SieveScript};
 use engine::name::Scope;
 use engine::ticket::{Change, Request, Session};
-use protocol::Text;
+use protocol::{Guid, Text};
 use store::memory::MemoryStore;
 use twin::mail::Mail;
 use twin::pair;
@@ -157,4 +157,45 @@ fn of_a_new_user_the_replica_is_asked_once() {
     });
     let said = ended(&conversation);
     assert!(these(&said, "GET META").is_empty(), "{said:?}");
+}
+
+fn script() -> Change {
+    Change::PutScript(SieveScript {
+        name: Text::from("away"),
+        last_update: 1,
+        guid: Guid::NULL,
+        content: Text::from("keep;"),
+    })
+}
+
+/// Does what a META line of jane's asks for; what the replica was told.
+fn meta_line(master: &Mail, replica: &Mail) -> Vec<String> {
+    let outcome = pair::tasks(
+        vec![Work::Meta(Text::from("jane"))],
+        &master.store,
+        &replica.store,
+    );
+    assert!(outcome.results.iter().all(|result| result.outcome.is_ok()));
+    outcome.changing()
+}
+
+#[test]
+fn a_script_that_went_before_its_user_goes_there_too() {
+    let (mut master, replica) = (Mail::new("m"), Mail::new("r"));
+    master.create(&["user.jane"]);
+    commit(&replica.store, twin::jane(), vec![script()]);
+    commit(
+        &master.store,
+        twin::jane(),
+        local::remove_user(Now(1_700_000_100)),
+    );
+    assert_eq!(meta_line(&master, &replica), ["APPLY UNUSER jane"]);
+    assert!(meta_line(&master, &replica).is_empty(), "nothing is left");
+}
+
+#[test]
+fn a_script_of_one_who_never_was_here_stays_there() {
+    let (master, replica) = (Mail::new("m"), Mail::new("r"));
+    commit(&replica.store, twin::jane(), vec![script()]);
+    assert!(meta_line(&master, &replica).is_empty());
 }

@@ -37,6 +37,7 @@ plans! {
     a_run_by_hand_tells_no_end_of_a_subscription_that_is_back,
     a_run_by_hand_tells_no_subscription_that_has_changed_meanwhile,
     a_script_that_came_before_the_inbox_goes_down_a_chain,
+    a_script_that_went_before_its_user_goes_down_a_chain,
     a_server_annotation_is_told_again_when_the_replica_fails,
     a_subscription_of_a_user_whom_a_restored_master_does_not_know_stays,
     a_user_whose_inbox_is_replaced_is_passed_by,

@@ -49,11 +49,7 @@ impl Run {
     /// Nothing is done for a user who has no INBOX here: there is nothing to go by, and all there would be taken for
     /// removed.
     pub(super) async fn do_meta(&mut self, user: &Text) -> Tried<()> {
-        let inbox = match self.local_mailboxes(Select::Names(vec![inbox_of(user)])).await {
-            Err(StoreError::NotFound { .. }) => Vec::new(),
-            found => found?,
-        };
-        if !inbox.iter().any(|mailbox| !mailbox.is_placeholder()) {
+        if !self.has_inbox(user).await? {
             self.absent(user);
             return Ok(());
         }
@@ -65,6 +61,15 @@ impl Run {
             None => Ok(()),
             Some(text) => Err(super::run::Trouble::Item(text)),
         }
+    }
+
+    /// Whether the user has an INBOX here.
+    pub(super) async fn has_inbox(&mut self, user: &Text) -> Tried<bool> {
+        let inbox = match self.local_mailboxes(Select::Names(vec![inbox_of(user)])).await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            found => found?,
+        };
+        Ok(inbox.iter().any(|mailbox| !mailbox.is_placeholder()))
     }
 
     /// What the replica has of a user, with an INBOX or without, beside mailboxes and quotas.

@@ -15,7 +15,7 @@ use super::run::{Run, Tried, Trouble};
 use super::task::{FailureKind, Task, TaskFailure, TaskId, TaskResult, Work};
 use super::user::{AskedUser, summary};
 use super::wire::Sent;
-use crate::name::Scope;
+use crate::name::{Scope, inbox_of};
 use crate::ticket::{Select, StoreError};
 
 /// Where the owner lays down tasks and takes up results; clones are the same board.
@@ -192,6 +192,10 @@ impl Run {
                 let asked = asked.unwrap_or_else(|| self.ask_user(&user));
                 self.do_user(&user, asked).await
             }
+            Work::Meta(user) if self.is_departed(&user).await? => {
+                let asked = self.ask_user(&user);
+                self.do_user(&user, asked).await
+            }
             Work::Meta(user) => self.do_meta(&user).await,
             Work::Mailboxes(names) => self.do_mailboxes(names).await,
             Work::Unmailbox(name) => self.do_unmailbox(name).await,
@@ -203,6 +207,19 @@ impl Run {
             Work::Subscription { user, mailbox } => self.do_subscription(&user, &mailbox).await,
             Work::Shared => self.do_shared().await,
         }
+    }
+
+    /// Whether the user was deleted here: what was taken from him before is not to stay there. [CS-LOG-43]
+    async fn is_departed(&mut self, user: &Text) -> Tried<bool> {
+        if self.has_inbox(user).await? {
+            return Ok(false);
+        }
+        let inbox = inbox_of(user);
+        let tombstones = match self.local_tombstones(&Scope::User(user.clone())).await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            tombstones => tombstones?,
+        };
+        Ok(tombstones.iter().any(|tombstone| tombstone.name == inbox))
     }
 
     /// Mailboxes by name; what of one fails is the task's failure.
