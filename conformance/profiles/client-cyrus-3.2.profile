@@ -45,3 +45,8 @@ reason: whatever the master does not have is deleted on the replica
 rules: [CS-LOG-14]
 
 conforms: rolling/refused-quota-is-not-lost
+
+scenario: master/code-that-nobody-knows-spares-the-rest
+does: OK success
+reason: the first refusal ends the work on the user
+rules: [CS-CONN-42]

@@ -165,3 +165,8 @@ scenario: tls/banner-again
 does: * OK *
 reason: deflate is not offered inside TLS, and SIEVE-MAILBOX came with 3.6
 rules: [CS-EXC-32] [CS-VER-39]
+
+scenario: get/fetch-sieve-of-a-compiled-name
+does: * SIEVE %(FILENAME something.bc ...)
+reason: the files of the sieve directory are sent, compiled ones as well
+rules: [CS-GET-21] [CS-VER-18]
