@@ -27,6 +27,7 @@ plans! {
     a_copy_is_known_again_when_mail_came_to_its_uid,
     a_mailbox_does_not_come_back_to_a_user_who_goes,
     a_mailbox_made_anew_has_what_its_master_has,
+    a_mailbox_sent_down_a_chain_again_raises_its_uidvalidity_once,
     a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
     a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,
     a_raised_uidvalidity_comes_back_up_a_chain,
@@ -66,6 +67,7 @@ plans! {
     what_a_removed_user_left_is_not_the_next_ones,
     what_gave_way_goes_down_a_chain_when_its_name_is_deleted,
     what_gave_way_goes_down_a_chain_when_its_name_is_renamed,
+    what_is_settled_by_both_in_part_does_not_hide_from_the_crcs,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,
 }

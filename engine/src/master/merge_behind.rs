@@ -3,24 +3,27 @@
 //! A replica whose modseq rises meanwhile, by a change of its own, is later sent only what lies above it. It is told to have
 //! the rest, and nothing but the CRCs tells that it has not.
 
+use std::collections::BTreeSet;
+
 use protocol::Record;
 
 use super::merge_plan::Item;
 use super::merge_rules::Verdict;
 use crate::crc::SyncCrc;
 
-/// By what the CRCs would differ, if the replica had all that was written so far as it is there, and everything else as it is
-/// here.
+/// By what the CRCs differ, if the replica has all that was written so far as it is there, and everything else as it is here.
 pub(super) struct Behind {
-    /// When it has expunged what was to be expunged there.
-    expunged: SyncCrc,
-    /// When it has not.
-    kept: SyncCrc,
+    /// After the last record.
+    now: SyncCrc,
+    /// After each record before it, by both values. What lies between two that are equal would hide when the replica, a
+    /// master too, settles the rest in the same way at the same time.
+    before: BTreeSet<(u32, u32)>,
 }
 
 impl Behind {
     /// Before anything was written; of what a compare found.
     pub(super) fn new(items: &[Item]) -> Self {
+        // The replica may have expunged what was to be expunged there, or not.
         let mut kept = SyncCrc::EMPTY;
         for item in items {
             if let (Verdict::CopyBack | Verdict::Stale(_) | Verdict::Split, Some(theirs)) =
@@ -30,29 +33,34 @@ impl Behind {
             }
         }
         Behind {
-            expunged: SyncCrc::EMPTY,
-            kept,
+            now: SyncCrc::EMPTY,
+            before: [values(SyncCrc::EMPTY), values(kept)].into(),
         }
     }
 
     /// Takes what is written next, with what the replica has under its UID and keeps; raises the modseq until the difference
-    /// can be seen. Of one record no two modseqs look alike, so that is once or twice.
+    /// can be seen. No two modseqs of a record look alike, so that rarely is more than once.
     pub(super) fn write(&mut self, record: &mut Record, theirs: Option<&Record>) {
-        for difference in [&mut self.expunged, &mut self.kept] {
-            theirs.into_iter().for_each(|theirs| difference.toggle(theirs));
+        if let Some(theirs) = theirs {
+            self.now.toggle(theirs);
         }
-        let hides = |difference: &SyncCrc, record: &Record| {
-            let mut after = *difference;
+        let before = self.now;
+        let after = |record: &Record| {
+            let mut after = before;
             after.toggle(record);
-            after == SyncCrc::EMPTY
+            after
         };
         // What is expunged has no share in a CRC, whatever its modseq.
-        while !record.is_expunged() && (hides(&self.expunged, record) || hides(&self.kept, record)) {
+        while !record.is_expunged() && self.before.contains(&values(after(record))) {
             record.modseq += 1;
         }
-        self.expunged.toggle(record);
-        self.kept.toggle(record);
+        self.now = after(record);
+        self.before.insert(values(self.now));
     }
+}
+
+fn values(crc: SyncCrc) -> (u32, u32) {
+    (crc.basic, crc.annot)
 }
 
 #[cfg(test)]
@@ -102,16 +110,19 @@ mod tests {
 
     #[test]
     fn every_part_that_is_behind_can_be_seen() {
-        let theirs: Vec<Record> = (1..=8).map(|uid| record(uid, u64::from(uid) + 1)).collect();
+        let theirs: Vec<Record> = (1..=40).map(|uid| record(uid, u64::from(uid) + 1)).collect();
         let mut written = Vec::new();
-        let (mut behind, mut highest) = (Behind::new(&[]), 9);
+        let (mut behind, mut highest) = (Behind::new(&[]), 51);
         for old in &theirs {
             let mut new = record(old.uid, highest + 1);
             behind.write(&mut new, Some(old));
             highest = new.modseq;
             written.push(new);
-            assert_ne!(crc(&theirs[..written.len()]), crc(&written));
+            for from in 0..written.len() {
+                assert_ne!(crc(&theirs[from..written.len()]), crc(&written[from..]));
+            }
         }
+        assert!(highest < 51 + 80, "few modseqs are left out, not {highest}");
     }
 
     #[test]

@@ -67,10 +67,14 @@ impl Buried {
         Ok(buried)
     }
 
-    /// The UIDVALIDITY that it comes back with: never below the one that it had.
+    /// The UIDVALIDITY that it comes back with: never below the one that it had, and above it when its UIDs name other
+    /// messages. One that is sent higher tells readers already, and another server that raised it did so for the same reason.
     pub(super) fn uidvalidity(&self, sent: u32) -> u32 {
-        sent.max(self.uidvalidity)
-            .saturating_add(u32::from(self.is_reused))
+        match self.uidvalidity {
+            had if !self.is_reused => sent.max(had),
+            0 => sent.saturating_add(1),
+            had => sent.max(had.saturating_add(1)),
+        }
     }
 
     /// A record of it comes in.
