@@ -50,3 +50,8 @@ scenario: master/code-that-nobody-knows-spares-the-rest
 does: OK success
 reason: the first refusal ends the work on the user
 rules: [CS-CONN-42]
+
+scenario: master/renamed-mailbox-is-renamed-there
+does: not sent
+reason: it goes on with what it knew before the rename
+rules: [CS-MASTER-15] [CS-VER-33]

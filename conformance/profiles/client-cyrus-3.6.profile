@@ -10,3 +10,8 @@ scenario: login/client-no-mechanism-it-knows login/client-wants-scrams-proof@2 t
 does: still running
 reason: -o is not heeded: connecting is tried again for ever
 rules: [CS-LOG-28]
+
+scenario: rolling/in-the-order-of-the-log
+does: not sent
+reason: mailboxes are done before quotas, whatever the log's order
+rules: [CS-LOG-20] [CS-VER-40]

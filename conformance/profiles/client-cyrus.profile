@@ -90,3 +90,8 @@ does: exit 0
 reason: nothing is verified
 rules: [CS-AUTH-17]
 evidence: cargo nextest run -p conformance --test tls
+
+scenario: master/intermediate-is-sent
+does: not sent
+reason: one that came over csync, as the suite brings it about, and has a mailbox below it is not sent
+rules: [CS-MASTER-17]

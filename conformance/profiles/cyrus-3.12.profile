@@ -19,3 +19,5 @@ reason: the mailbox's stays while its record's grows
 rules: [CS-RESTORE-2] [CS-VER-31]
 
 conforms: userflags/added userflags/in-the-order-they-came userflags/stay-behind-the-record
+
+conforms: tls/handshake-that-is-none

@@ -170,3 +170,5 @@ scenario: get/fetch-sieve-of-a-compiled-name
 does: * SIEVE %(FILENAME something.bc ...)
 reason: the files of the sieve directory are sent, compiled ones as well
 rules: [CS-GET-21] [CS-VER-18]
+
+conforms: get/fetch-under-another-name mailbox/deleted-name-with-leading-zeros

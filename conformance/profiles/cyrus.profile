@@ -224,3 +224,25 @@ scenario: userflags/added userflags/in-the-order-they-came userflags/stay-behind
 does: * MAILBOX %(!USERFLAGS ...)
 reason: USERFLAGS came with 3.12
 rules: [CS-VER-28] [CS-MBOX-28]
+
+scenario: sieve/does-not-compile
+does: NO IMAP_SYNC_BADSIEVE *
+does: NO Unknown error
+reason: scripts are compiled on arrival
+rules: [CS-APPLY-27] [CS-VER-19]
+evidence: spec/observed.jsonl sieve
+
+scenario: get/fetch-under-another-name
+does: * MESSAGE *
+reason: the mailbox is found by its UNIQUEID
+rules: [CS-VER-23]
+
+scenario: mailbox/deleted-name-with-leading-zeros
+does: * MAILBOX %(MBOXNAME DELETED.<box:a>.A0B1C2 ...)
+reason: the suffix is read as a number and written anew
+rules: [CS-VER-24] [CS-EXC-23]
+
+scenario: tls/handshake-that-is-none
+does: <waits>
+reason: it says NO Starttls failed in clear, and goes on
+rules: [CS-AUTH-13] [CS-VER-30]
