@@ -115,6 +115,7 @@ fn check(names: &[Vec<u8>]) {
     assert_inside(place.dir(), names.len());
 }
 
+/// [CS-NAME-9]
 #[test]
 fn every_name_that_did_harm_somewhere() {
     let names: Vec<Vec<u8>> = nasty::PARTS.iter().map(|part| part.as_bytes().to_vec()).collect();

@@ -252,6 +252,7 @@ fn locked_users_are_not_waited_for_when_that_is_said() {
     master.wait_equal(&replica, &["jane"]);
 }
 
+/// [CS-MBOX-15] [CS-EXC-35]
 #[test]
 fn of_all_users_a_locked_one_is_told_of_and_the_others_are_done() {
     let replica = Replica::start();

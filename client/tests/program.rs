@@ -18,6 +18,7 @@ fn run(folder: &Path, conf: &str, arguments: &[&str]) -> (Option<i32>, String, S
     (output.status.code(), text(&output.stdout), text(&output.stderr))
 }
 
+/// [CS-EXC-40]
 #[test]
 fn wrong_use_is_told_with_its_exit_code() {
     let folder = tempfile::tempdir().expect("a folder");

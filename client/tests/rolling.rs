@@ -205,7 +205,7 @@ fn a_log_from_a_file_or_from_standard_input_is_done_once() {
     assert_eq!(master.run(&["-R", "-f", "/nowhere/log"]).0, Some(64));
 }
 
-/// [CS-LOG-4]
+/// [CS-LOG-4] [CS-LOG-38]
 #[test]
 fn a_channel_has_one_daemon() {
     let replica = Replica::start();
@@ -397,6 +397,7 @@ fn hang_up_on(word: &'static [u8], target: PathBuf, listen: PathBuf) {
 }
 
 /// A user at whom the connection breaks each time does not keep the others from being replicated. [CS-LOG-22]
+/// [CS-OPS-4]
 #[test]
 fn what_ends_the_connection_each_time_is_found_and_put_aside() {
     let replica = Replica::start();
@@ -435,6 +436,7 @@ fn what_ends_the_connection_each_time_is_found_and_put_aside() {
     assert_eq!(daemon.end().0, Some(0));
 }
 
+/// [CS-OPS-3]
 #[test]
 fn users_are_spread_over_connections() {
     let replica = Replica::start();

@@ -42,6 +42,7 @@ fn equal(master: &Mail, replica: &Mail, users: usize) {
     }
 }
 
+/// [CS-MASTER-60] [CS-EXC-34]
 #[test]
 fn users_interleave_and_end_equal_however_bytes_are_cut() {
     for (version, split) in [
@@ -202,6 +203,7 @@ fn who_counted_on_an_upload_that_was_refused_sends_it_himself() {
     assert_eq!(conversation.progress.items_done, 3);
 }
 
+/// [CS-MASTER-64]
 #[test]
 fn a_message_that_all_would_wait_behind_comes_last_and_alone() {
     const LARGE: usize = 33 << 20;
@@ -231,6 +233,7 @@ fn a_message_that_all_would_wait_behind_comes_last_and_alone() {
     }
 }
 
+/// [CS-MASTER-61]
 #[test]
 fn users_with_very_long_listings_are_all_done() {
     // Far more lines than are held at once: whoever comes later waits for room, and nobody waits for ever.
@@ -259,6 +262,7 @@ fn users_with_very_long_listings_are_all_done() {
     assert_eq!(conversation.progress.mailboxes, 20);
 }
 
+/// [CS-MASTER-65]
 #[test]
 fn what_is_small_of_one_user_is_sent_in_one_go() {
     let mail = mail_of(30);

@@ -204,6 +204,7 @@ fn a_message_that_is_missing_there_gets_a_new_uid() {
     );
 }
 
+/// [CS-MASTER-45] [CS-SPLIT-34]
 #[test]
 fn a_leftover_of_the_replica_is_expunged_there() {
     let (mut master, mut replica) = pair_of_four();

@@ -68,6 +68,7 @@ fn these<'a>(said: &[&'a str], start: &str) -> Vec<&'a str> {
     found.copied().collect()
 }
 
+/// [CS-MASTER-66]
 #[test]
 fn an_annotation_of_the_server_that_changes_while_it_is_told_is_told_again() {
     let store = MemoryStore::new();
@@ -125,6 +126,7 @@ fn with_leftovers(command: &str) -> Answer {
     agree(command)
 }
 
+/// [CS-MASTER-68]
 #[test]
 fn what_a_removed_user_left_goes_when_one_of_the_name_is_back() {
     let mut mail = Mail::new("m");

@@ -31,6 +31,7 @@ fn is_active(meta: &str, name: &str) -> bool {
         .any(|line| line.contains(&format!("FILENAME {name}.bc")) && line.contains("ISACTIVE 1"))
 }
 
+/// [CS-EXC-26]
 #[test]
 fn only_the_compiled_file_of_the_active_script_takes_its_activation_along() {
     let mut driver = with_scripts(&MemoryStore::new());

@@ -137,6 +137,7 @@ fn a_mailbox_the_replica_made_stays_until_it_is_master() {
     equal(&master, &replica);
 }
 
+/// [CS-SPLIT-20] [CS-EXC-29]
 #[test]
 fn one_name_made_on_both_sides_becomes_two_mailboxes() {
     let (mut master, mut replica) = equal_pair();
@@ -176,6 +177,7 @@ fn an_unused_or_emptied_mailbox_gives_its_name() {
     }
 }
 
+/// [CS-SPLIT-27]
 #[test]
 fn a_rename_onto_a_name_the_replica_uses_otherwise() {
     let (mut master, mut replica) = equal_pair();
@@ -436,6 +438,7 @@ impl engine::ticket::Session for Meddling {
     }
 }
 
+/// [CS-SPLIT-30] [CS-EXC-30]
 #[test]
 fn a_compare_that_was_overtaken_begins_anew() {
     for times in [1, 2, 9] {
@@ -473,6 +476,7 @@ fn a_compare_that_was_overtaken_begins_anew() {
     }
 }
 
+/// [CS-SPLIT-35]
 #[test]
 fn a_side_that_lost_all_records_is_not_taken_for_equal() {
     let empty = |mail: &mut Mail| {

@@ -84,6 +84,7 @@ impl Peer {
 
 const DISPLACED: &str = "BYE too many connections that have not logged in; log in sooner\r\n";
 
+/// [CS-LIMIT-3]
 #[tokio::test]
 async fn those_who_never_log_in_hold_up_nobody() {
     let theirs = Mail::new("theirs");
@@ -135,6 +136,7 @@ async fn dawdlers_go_too() {
 }
 
 /// Guessing over many connections at once is no faster: places are kept until the pause is over, and a newcomer is told.
+/// [CS-AUTH-19]
 #[tokio::test]
 async fn guessers_wait_and_are_told() {
     let theirs = Mail::new("theirs");
@@ -167,7 +169,7 @@ async fn guessers_wait_and_are_told() {
     panic!("a guesser's place was always given away");
 }
 
-/// Before the login a little must not inflate to much, and the peer is told why.
+/// Before the login a little must not inflate to much, and the peer is told why. [CS-LIMIT-14]
 #[tokio::test]
 async fn a_bomb_before_login() {
     let theirs = Mail::new("theirs");

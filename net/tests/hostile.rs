@@ -134,6 +134,7 @@ async fn assert_ends(when: When, harm: Flood, says: &str) {
     assert_memory();
 }
 
+/// [CS-LIMIT-21]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn answers_without_end() {
     let script = [
@@ -198,6 +199,7 @@ async fn banners_without_end() {
     }
 }
 
+/// [CS-LIMIT-22]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn logins_without_end() {
     for (harm, says) in [
@@ -210,7 +212,7 @@ async fn logins_without_end() {
 }
 
 /// A server that goes on saying something holds nobody for ever; the clock is the real one, so nothing is said of how long
-/// it took.
+/// it took. [CS-LIMIT-23]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_banner_in_drops() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");

@@ -90,6 +90,7 @@ async fn wrong_logins_are_refused() {
     server.stop().await;
 }
 
+/// [CS-LIMIT-1]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_may_send_so_much_and_no_more() {
     let server = Running::tcp(of_memory(&MemoryStore::new()), |_| {}).await;
@@ -135,6 +136,7 @@ async fn a_login_and_much_behind_it_in_one_go() {
     server.stop().await;
 }
 
+/// [CS-CONN-27]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_peers_are_left_without_a_word() {
     let server = Running::tcp(of_memory(&MemoryStore::new()), |config| {

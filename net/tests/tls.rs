@@ -256,6 +256,7 @@ async fn a_certificate_that_is_believed_by_the_operators_word() {
     server.stop().await;
 }
 
+/// [CS-AUTH-16]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_password_in_clear_goes_only_where_it_may() {
     let place = Place::new();
@@ -334,6 +335,7 @@ async fn a_client_is_known_by_its_certificate() {
     server.stop().await;
 }
 
+/// [CS-AUTH-15]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tls_that_is_demanded_and_not_there() {
     let place = Place::new();
@@ -432,6 +434,7 @@ async fn a_renewed_certificate_is_shown_without_a_restart() {
     server.stop().await;
 }
 
+/// [CS-LIMIT-4]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_stays_without_a_login() {
     let place = Place::new();

@@ -233,7 +233,7 @@ fn what_is_meant_for_others_or_cannot_be_used_is_no_obstacle() {
     }
 }
 
-/// [CS-SVC-3] [CS-SVC-4] [CS-SVC-8] [CS-SVC-14] [CS-SVC-21] [CS-SVC-22]
+/// [CS-SVC-3] [CS-SVC-4] [CS-SVC-8] [CS-SVC-14] [CS-SVC-21] [CS-SVC-22] [CS-SVC-6] [CS-EXC-38]
 #[test]
 fn cyrus_master_is_told_of_each_connection() {
     let (listener, address) = tcp();

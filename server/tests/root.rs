@@ -72,7 +72,7 @@ fn root_becomes_the_configured_user_for_good() {
     assert_eq!(std::fs::read_to_string(&pidfile).expect("there"), "");
 }
 
-/// [CS-SVC-18]
+/// [CS-SVC-18] [CS-EXC-39]
 #[test]
 fn root_follows_the_owner_of_the_store() {
     if !is_root() {

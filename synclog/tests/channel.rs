@@ -196,7 +196,7 @@ fn bad_lines_are_told_kept_and_harm_nobody() {
     );
 }
 
-/// [CS-LOG-4]
+/// [CS-LOG-4] [CS-LOG-38]
 #[test]
 fn a_second_reader_is_refused_by_name() {
     let place = place();
@@ -230,6 +230,7 @@ fn the_time_of_the_oldest_entry_survives() {
     assert_eq!(again.entries[0].logged_at_ms, born);
 }
 
+/// [CS-LOG-34]
 #[test]
 fn the_quarantine_is_kept_in_a_file_and_given_back() {
     let place = place();

@@ -379,6 +379,7 @@ fn a_session_that_rests_leaves_no_intents_that_are_logged() {
     assert_eq!(site.logged(), ["MAILBOX user.jane"]);
 }
 
+/// [CS-LOG-39]
 #[test]
 fn what_is_so_already_is_not_logged() {
     let mut site = Site::new();
@@ -397,6 +398,7 @@ fn what_is_so_already_is_not_logged() {
     assert_eq!(site.logged(), ["SUB jane user.jane"]);
 }
 
+/// [CS-LOG-42]
 #[test]
 fn an_inbox_that_comes_after_what_its_user_has_is_logged_with_it() {
     let mut site = Site::new();

@@ -17,6 +17,7 @@ fn read(path: &Path) -> String {
     String::from_utf8(std::fs::read(path).expect("there")).expect("UTF-8")
 }
 
+/// [CS-LOG-1]
 #[test]
 fn every_channel_gets_the_lines_and_files_have_cyrus_s_modes() {
     let place = tempfile::tempdir().expect("a folder");

@@ -263,6 +263,7 @@ fn the_client_demands_the_servers_proof() {
     );
 }
 
+/// [CS-LIMIT-25]
 #[test]
 fn the_client_bounds_the_servers_rounds() {
     for (rounds, fine) in [
