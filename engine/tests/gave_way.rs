@@ -59,6 +59,22 @@ fn it_goes_further_on_when_the_name_is_free_again() {
 }
 
 #[test]
+fn it_goes_where_it_has_an_older_name() {
+    for (first, second) in [("m", "r"), ("r", "m")] {
+        let mut one = Mail::new(first);
+        one.create(&[INBOX]);
+        let mut two = Mail::over(one.store.fork(), second);
+        two.create(&[A]);
+        let three = Mail::over(two.store.fork(), "z");
+        two.rename(A, B);
+        one.create(&[B]);
+        run(&one, &two);
+        run(&two, &three);
+        assert_eq!(shown(&one), shown(&three));
+    }
+}
+
+#[test]
 fn it_stays_where_it_is_used_or_has_another_name() {
     let (mut one, two, mut three) = two_and_one_behind("m", "r");
     let mut four = Mail::over(three.store.fork(), "y");

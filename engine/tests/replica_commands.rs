@@ -680,7 +680,7 @@ fn uidvalidity_after(again: &[String]) -> String {
 fn a_mailbox_that_comes_back_with_other_messages_has_another_uidvalidity() {
     let make = |last_uid: u32, records: &[String]| {
         let bodies = upload(&["one", "two", "other"]);
-        vec![bodies, mailbox("user.jane.a", "id2", last_uid, 5, records)]
+        [bodies, mailbox("user.jane.a", "id2", last_uid, 5, records)]
     };
     let (one, two) = (record(1, 2, "()", "one"), record(2, 2, "()", "two"));
     let same = uidvalidity_after(&make(2, &[one.clone(), two]));
@@ -689,4 +689,10 @@ fn a_mailbox_that_comes_back_with_other_messages_has_another_uidvalidity() {
     let number = |text: &str| text.parse::<u32>().expect("a number");
     assert_eq!(number(&fewer), number(&same) + 1, "UID 2 will be given out again");
     assert_eq!(number(&other), number(&same) + 1, "UID 2 is another message");
+    let higher = make(0, &[]).map(|line| line.replace("UIDVALIDITY 1000", "UIDVALIDITY 1001"));
+    assert_eq!(
+        uidvalidity_after(&higher),
+        "1001",
+        "nobody knows a UID under that one"
+    );
 }

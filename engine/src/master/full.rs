@@ -231,7 +231,7 @@ impl Run {
         let is_settled = |ours: &Record| earlier.is_some_and(|pass| ours.modseq > pass.highestmodseq);
         Ok(match (&facing.ours, &facing.theirs) {
             (Some(ours), Some(theirs)) if ours.guid == theirs.guid && is_settled(ours) => Judged::nothing(),
-            (Some(ours), Some(theirs)) => merge_rules::both(ours, theirs),
+            (Some(ours), Some(theirs)) => merge_rules::both(ours, theirs, sides),
             (Some(ours), None) => merge_rules::only_ours(ours, facing.more_follow, sides),
             (None, Some(theirs)) => {
                 let was_ours = match deleted {

@@ -96,21 +96,18 @@ impl Run {
     }
 
     /// What was never used and gave its name to another mailbox here was deleted by nobody. It goes on the replica only
-    /// where it has that name still, is unused there too, and nothing has the name here any more; while something has, the
-    /// two of one name settle it. [CS-SPLIT-43]
+    /// where it is unused too, is as it was here then or before, and nothing has its name here; while something has, the two
+    /// of one name settle it. [CS-SPLIT-43]
     pub(super) async fn heed_what_gave_way(&mut self, batch: &mut Batch) -> Tried<()> {
         let gave_way = batch.tombstones.values().filter(|t| t.gave_way);
         let gave_way: Vec<Tombstone> = gave_way.cloned().collect();
         for tombstone in gave_way {
-            let has_its_name = |name: &Text| same_name(name, &tombstone.name);
-            let is_left = |line: &MailboxLine| {
-                line.last_uid == Some(0) && line.mboxname.as_ref().is_some_and(has_its_name)
-            };
             let there = batch.remotes.get(&tombstone.uniqueid);
-            let goes = there.is_some_and(is_left)
-                && !self
-                    .is_taken_here(batch, &tombstone.name, &tombstone.uniqueid)
-                    .await?;
+            let left_at = there.and_then(|line| left_over(line, &tombstone)).cloned();
+            let goes = match &left_at {
+                Some(name) => !self.is_taken_here(batch, name, &tombstone.uniqueid).await?,
+                None => false,
+            };
             if !goes {
                 batch.tombstones.remove(&tombstone.uniqueid);
             }
@@ -355,6 +352,14 @@ impl Run {
         }
         Ok(changed)
     }
+}
+
+/// The name of what gave way here, when the replica has it unused and as it was here then or before. A rename there since
+/// would have raised its modseq.
+fn left_over<'a>(line: &'a MailboxLine, tombstone: &Tombstone) -> Option<&'a Text> {
+    let name = line.mboxname.as_ref().filter(|_| line.last_uid == Some(0))?;
+    let is_older = line.highestmodseq.unwrap_or(0) < tombstone.highestmodseq;
+    (is_older || same_name(name, &tombstone.name)).then_some(name)
 }
 
 /// Whether the replica's INBOX has the identity that the one here had before it took over another one.

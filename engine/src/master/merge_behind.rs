@@ -25,7 +25,15 @@ impl Behind {
     pub(super) fn new(items: &[Item]) -> Self {
         // The replica may have expunged what was to be expunged there, or not.
         let mut kept = SyncCrc::EMPTY;
+        let mut now = SyncCrc::EMPTY;
         for item in items {
+            // What stands as it is will be sent with what is written, and is lacking there until then.
+            if let (Verdict::Stand(_), Some(ours), Some(theirs)) =
+                (&item.judged.verdict, &item.ours, &item.theirs)
+            {
+                now.toggle(ours);
+                now.toggle(theirs);
+            }
             if let (Verdict::CopyBack | Verdict::Stale(_) | Verdict::Split, Some(theirs)) =
                 (&item.judged.verdict, &item.theirs)
             {
@@ -33,8 +41,8 @@ impl Behind {
             }
         }
         Behind {
-            now: SyncCrc::EMPTY,
-            before: [values(SyncCrc::EMPTY), values(kept)].into(),
+            now,
+            before: [values(SyncCrc::EMPTY), values(kept), values(now)].into(),
         }
     }
 

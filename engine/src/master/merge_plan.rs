@@ -278,6 +278,7 @@ impl Resolver {
                 }
                 self.write(record, Some(&ours), theirs.as_ref());
             }
+            (Verdict::Stand(deed), Some(ours), _) => self.decide(&ours, rule, deed),
             (Verdict::Renumber, Some(ours), _) => self.renumber(ours, rule),
             (Verdict::Adopt, _, Some(theirs)) => self.adopted.push((theirs, rule)),
             (Verdict::CopyBack, _, Some(theirs)) => self.copy_back(theirs, rule),

@@ -31,6 +31,8 @@ pub(super) struct Judged {
 pub(super) enum Verdict {
     /// Nothing to do.
     Keep,
+    /// Ours stands as it is: its modseq is higher than any that the replica has, so it is sent anyway.
+    Stand(Deed),
     /// Our record becomes this, with a new modseq; the deed is told when both sides had changed it.
     Rewrite(Record, Option<Deed>),
     /// Two messages under one UID: the living ones get new UIDs.
@@ -58,8 +60,9 @@ impl Judged {
     }
 }
 
-/// Both sides have the UID.
-pub(super) fn both(ours: &Record, theirs: &Record) -> Judged {
+/// Both sides have the UID. Ours gets a new modseq only where it needs one: one that nobody's change asked for would win over
+/// changes that are really newer, on servers that this one replicates to next.
+pub(super) fn both(ours: &Record, theirs: &Record, sides: &Sides) -> Judged {
     if ours.is_expunged() && theirs.is_expunged() {
         return Verdict::Keep.by("CS-MASTER-34");
     }
@@ -68,6 +71,10 @@ pub(super) fn both(ours: &Record, theirs: &Record) -> Judged {
     }
     if is_same(ours, theirs) {
         return Verdict::Keep.by("CS-MASTER-36");
+    }
+    let is_sent = ours.modseq > sides.their_highestmodseq;
+    if ours.is_expunged() && is_sent {
+        return Verdict::Stand(Deed::ExpungeThere).by("CS-MASTER-37");
     }
     if ours.is_expunged() {
         return Verdict::Rewrite(ours.clone(), Some(Deed::ExpungeThere)).by("CS-MASTER-37");
@@ -79,9 +86,26 @@ pub(super) fn both(ours: &Record, theirs: &Record) -> Judged {
     }
     if theirs.modseq > ours.modseq && theirs.last_updated >= ours.last_updated {
         let record = with_their_values(ours, theirs);
-        return Verdict::Rewrite(record, Some(Deed::TheirsTaken)).by("CS-MASTER-38");
+        return Verdict::Rewrite(leveled(record, ours), Some(Deed::TheirsTaken)).by("CS-MASTER-38");
     }
-    Verdict::Rewrite(ours.clone(), Some(Deed::OursStands)).by("CS-MASTER-39")
+    if is_sent {
+        return Verdict::Stand(Deed::OursStands).by("CS-MASTER-39");
+    }
+    Verdict::Rewrite(leveled(ours.clone(), theirs), Some(Deed::OursStands)).by("CS-MASTER-39")
+}
+
+/// An annotation that both sides have alike gets the higher modseq of the two: no CRC covers it, and two masters that settle
+/// the same at once have to come out equal. [CS-MASTER-48]
+fn leveled(mut record: Record, other: &Record) -> Record {
+    for annotation in &mut record.annotations {
+        let is_same = |a: &&Annotation| {
+            (&a.entry, &a.userid, &a.value) == (&annotation.entry, &annotation.userid, &annotation.value)
+        };
+        if let Some(same) = other.annotations.iter().find(is_same) {
+            annotation.modseq = annotation.modseq.max(same.modseq);
+        }
+    }
+    record
 }
 
 /// Only we have the UID; `more_follow` tells whether the replica listed a higher one.
@@ -171,7 +195,7 @@ mod tests {
     };
 
     fn both_v(ours: &Record, theirs: &Record) -> Verdict {
-        both(ours, theirs).verdict
+        both(ours, theirs, &SIDES).verdict
     }
 
     fn only_ours_v(ours: &Record, more_follow: bool, sides: &Sides) -> Verdict {
@@ -280,6 +304,43 @@ mod tests {
             both_v(&ours, &theirs),
             Verdict::Rewrite(ours, Some(Deed::OursStands))
         );
+    }
+
+    #[test]
+    fn what_is_newer_than_all_of_the_replica_stands_as_it_is() {
+        let (mut ours, theirs) = (record(1, 21, 1), record(1, 3, 1));
+        assert_eq!(both_v(&ours, &theirs), Verdict::Stand(Deed::OursStands));
+        let gone = expunged(ours.clone());
+        assert_eq!(both_v(&gone, &theirs), Verdict::Stand(Deed::ExpungeThere));
+        let Verdict::Rewrite(..) = both_v(&ours, &expunged(theirs.clone())) else {
+            panic!("what was expunged there is expunged here")
+        };
+        ours.modseq = 20;
+        let settled = Verdict::Rewrite(ours.clone(), Some(Deed::OursStands));
+        assert_eq!(both_v(&ours, &theirs), settled);
+    }
+
+    #[test]
+    fn whoever_wins_an_annotation_of_both_comes_out_equal() {
+        let at = |modseq, value: &str| Annotation {
+            modseq,
+            ..note(b"/comment", value)
+        };
+        let mut older = record(1, 2, 1);
+        older.annotations = vec![at(7, "same")];
+        let mut younger = record(1, 3, 1);
+        younger.annotations = vec![at(5, "same")];
+        for (ours, theirs) in [(&older, &younger), (&younger, &older)] {
+            let Verdict::Rewrite(settled, _) = both_v(ours, theirs) else {
+                panic!("{ours:?} and {theirs:?} are settled")
+            };
+            assert_eq!(settled.annotations, [at(7, "same")]);
+        }
+        younger.annotations = vec![at(5, "other")];
+        let Verdict::Rewrite(settled, _) = both_v(&older, &younger) else {
+            panic!("settled")
+        };
+        assert_eq!(settled.annotations, [at(5, "other")]);
     }
 
     #[test]

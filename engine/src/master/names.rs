@@ -396,7 +396,11 @@ impl Run {
             uniqueid: old.uniqueid.clone(),
             // Not the INBOX's name: that would say that its user was deleted. [CS-SPLIT-17]
             name: last_name.clone(),
-            highestmodseq: joined.highestmodseq,
+            highestmodseq: if gave_way {
+                old.highestmodseq
+            } else {
+                joined.highestmodseq
+            },
             uidvalidity: old.uidvalidity,
             deleted_at: self.port.now().0,
             gave_way,
