@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_report_is_read() {
-        let scenario = |name: &str, verdict: &str| serde_json::json!({ "name": name, "verdict": verdict, "rules": [{ "id": "CS-A-1" }] });
+        let scenario = |name: &str, verdict: &str| serde_json::json!({ "name": name, "verdict": verdict, "rules": [{ "id": "A-1" }] });
         let report = serde_json::json!({ "subjects": [
             { "scenarios": [scenario("a/b", "pass"), scenario("a/c", "fail")] },
             { "scenarios": [scenario("d/e", "error")] },
@@ -151,6 +151,6 @@ mod tests {
             .map(|one| (one.name.as_str(), one.is_error))
             .collect();
         assert_eq!(names, [("a/c", false), ("d/e", true)]);
-        assert_eq!(outcome.failed[0].rules, ["CS-A-1"]);
+        assert_eq!(outcome.failed[0].rules, ["A-1"]);
     }
 }
