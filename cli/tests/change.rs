@@ -75,6 +75,7 @@ fn appending_flagging_and_expunging() {
     sound(&place);
 }
 
+/// [CS-OPS-8]
 #[test]
 fn mailboxes_come_move_and_go() {
     let place = place();

@@ -199,6 +199,7 @@ fn literal_bytes() {
     );
 }
 
+/// [CS-LIMIT-6]
 #[test]
 fn a_size_beyond_32_bits_ends_the_connection() {
     for line in [

@@ -39,6 +39,7 @@ plans! {
     a_run_by_hand_tells_no_end_of_a_subscription_that_is_back,
     a_run_by_hand_tells_no_subscription_that_has_changed_meanwhile,
     a_script_that_came_before_the_inbox_goes_down_a_chain,
+    // [CS-LOG-43]
     a_script_that_went_before_its_user_goes_down_a_chain,
     a_server_annotation_is_told_again_when_the_replica_fails,
     a_subscription_of_a_user_whom_a_restored_master_does_not_know_stays,
@@ -52,19 +53,23 @@ plans! {
     made_and_deleted_within_a_round_trip,
     made_anew_under_a_higher_uidvalidity_it_keeps_that,
     mail_for_a_mailbox_that_goes_to_and_fro,
+    // [CS-SPLIT-44]
     mail_that_comes_between_a_look_and_unmailbox_is_looked_at,
     names_swapped_by_hand_and_by_the_log_at_once,
     renamed_and_deleted,
     renamed_to_a_name_that_the_other_made,
     settled_by_both_at_different_seconds,
     two_copies_of_one_message_look_like_two_of_another_to_the_crcs,
+    // [CS-SPLIT-45]
     two_inboxes_join_each_other,
     two_inboxes_join_each_other_by_hand,
     two_inboxes_join_each_other_over_a_long_way,
     two_names_that_a_run_by_hand_swaps_as_well,
+    // [CS-SPLIT-47]
     two_names_that_were_swapped_are_not_swapped_for_ever,
     two_messages_in_two_orders_look_alike_to_the_crcs,
     what_both_settled_but_for_two_is_seen,
+    // [CS-SPLIT-46]
     what_both_settled_does_not_hide_from_the_crcs,
     what_was_settled_in_a_row_does_not_hide_from_the_crcs,
     what_a_departed_user_left_goes_with_the_next_run,
@@ -75,6 +80,7 @@ plans! {
     what_is_settled_by_both_in_part_does_not_hide_from_the_crcs,
     what_gave_way_goes_where_it_has_an_older_name,
     what_gave_way_to_a_rename_goes_where_it_has_an_older_name,
+    // [CS-MASTER-70]
     what_is_settled_down_a_chain_gets_no_modseq_without_need,
     what_lies_between_what_both_settled_is_seen,
     what_was_kept_goes_with_the_store_of_a_replica,
