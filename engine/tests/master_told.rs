@@ -6,7 +6,7 @@ mod twin;
 use engine::flow::Now;
 use engine::local;
 use engine::master::{Ending, Job, Work};
-use engine::model::{QuotaLimits, ServerAnnotation, SieveScript};
+use engine::model::{Mailbox, QuotaLimits, ServerAnnotation, SieveScript};
 use engine::name::Scope;
 use engine::ticket::{Change, Request, Session};
 use protocol::{Guid, Text};
@@ -200,4 +200,44 @@ fn a_script_of_one_who_never_was_here_stays_there() {
     let (master, replica) = (Mail::new("m"), Mail::new("r"));
     commit(&replica.store, twin::jane(), vec![script()]);
     assert!(meta_line(&master, &replica).is_empty());
+}
+
+/// What is said when, once, at the replica's first answer about identities, these changes are made to jane here.
+fn named_while(mail: &mut Mail, changes: Vec<Change>) -> Vec<String> {
+    let mut changes = Some(changes);
+    let config = pair::master_config(pair::user("jane"));
+    let store = mail.store.clone();
+    let conversation = converse(config, &store, BANNER, |command| {
+        if command.starts_with("GET UNIQUEIDS")
+            && let Some(changes) = changes.take()
+        {
+            mail.write(twin::jane(), changes);
+        }
+        agree(command)
+    });
+    ended(&conversation);
+    let said = conversation.said.into_iter();
+    said.filter(|line| line.starts_with("GET USER") || line.starts_with("APPLY MAILBOX"))
+        .map(|line| line.chars().take(16).collect())
+        .collect()
+}
+
+#[test]
+fn mailboxes_that_go_while_they_are_sent_are_looked_at_again() {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane", "user.jane.a"]);
+    let a = mail.mailbox("user.jane.a");
+    let renamed = Mailbox {
+        name: Text::from("user.jane.b"),
+        ..a.clone()
+    };
+    let once = ["GET USER jane", "APPLY MAILBOX us", "APPLY MAILBOX us"];
+    let twice = [once, once].concat();
+    for (changes, wanted) in [
+        (Vec::new(), &once[..]),
+        (vec![Change::PutMailbox(Box::new(renamed))], &twice[..]),
+        (local::remove_user(Now(1_700_000_100)), &twice[..4]),
+    ] {
+        assert_eq!(named_while(&mut mail, changes), wanted);
+    }
 }

@@ -52,8 +52,16 @@ impl Batch {
         Ok(batch)
     }
 
-    /// Takes newer lines of the replica.
+    /// Takes newer lines of the replica. Who had such a name before has it no more: commands go by names. [CS-SPLIT-48]
     pub(super) fn learn(&mut self, lines: Vec<MailboxLine>) -> Tried<()> {
+        let named: BTreeMap<&Text, &Text> = lines
+            .iter()
+            .filter_map(|line| line.mboxname.as_ref().zip(line.uniqueid.as_ref()))
+            .collect();
+        self.remotes.retain(|id, line| {
+            let now = line.mboxname.as_ref().and_then(|name| named.get(name));
+            now.is_none_or(|now| *now == id)
+        });
         for line in lines {
             let (Some(uniqueid), Some(_)) = (&line.uniqueid, &line.mboxname) else {
                 return Err(Trouble::Item(
@@ -255,6 +263,34 @@ pub(super) fn is_sieve_box(mailbox: &Mailbox) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_that_of_the_mailbox_told_last() {
+        let line = |id: &str, name: &str| MailboxLine {
+            uniqueid: Some(Text::from(id)),
+            mboxname: Some(Text::from(name)),
+            ..MailboxLine::default()
+        };
+        let scope = Scope::User(Text::from("x"));
+        let listing = vec![line("1", "user.x.a"), line("2", "user.x.b")];
+        let Ok(mut batch) = Batch::new(scope, Vec::new(), listing, Vec::new()) else {
+            panic!("lines with all that identifies them");
+        };
+        let names = |batch: &Batch| -> Vec<String> {
+            let lines = batch.remotes.iter();
+            lines
+                .map(|(id, line)| format!("{id} {}", line.mboxname.clone().unwrap_or_default()))
+                .collect()
+        };
+        assert!(
+            batch
+                .learn(vec![line("3", "user.x.a"), line("2", "user.x.b")])
+                .is_ok()
+        );
+        assert_eq!(names(&batch), ["2 user.x.b", "3 user.x.a"]);
+        assert!(batch.learn(vec![line("3", "user.x.b")]).is_ok());
+        assert_eq!(names(&batch), ["3 user.x.b"]);
+    }
 
     #[test]
     fn deleted_names_may_lose_zeros() {

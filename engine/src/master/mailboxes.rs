@@ -71,6 +71,37 @@ impl Run {
 
     /// All mailboxes of nobody, their quotas, and the server's own annotations.
     pub(super) async fn do_shared(&mut self) -> Tried<()> {
+        for _ in 1..super::user::TELLS_MAX {
+            let result = self.do_shared_once().await;
+            if matches!(result, Err(Trouble::Halt(_))) || !self.has_moved(Select::Shared).await? {
+                return result;
+            }
+        }
+        self.do_shared_once().await
+    }
+
+    /// Keeps under which names mailboxes were gone by.
+    pub(super) fn note_names(&mut self, batch: &Batch) {
+        let real = batch.locals.iter().filter(|mailbox| !mailbox.is_placeholder());
+        let names = real.map(|mailbox| (mailbox.uniqueid.clone(), mailbox.name.clone()));
+        self.named = (!self.config.dry_run).then(|| names.collect());
+    }
+
+    /// Whether any of these is gone or has another name by now: another master of this store may have told so before what
+    /// was told here. [CS-MASTER-70]
+    pub(super) async fn has_moved(&mut self, select: Select) -> Tried<bool> {
+        let Some(named) = self.named.take().filter(|named| !named.is_empty()) else {
+            return Ok(false);
+        };
+        let here = match self.local_mailboxes(select).await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            here => here?,
+        };
+        let here: BTreeMap<Text, Text> = here.into_iter().map(|m| (m.uniqueid, m.name)).collect();
+        Ok(named.iter().any(|(id, name)| here.get(id) != Some(name)))
+    }
+
+    async fn do_shared_once(&mut self) -> Tried<()> {
         match self.begin_read(&Scope::Shared).await {
             Err(StoreError::NotFound { .. }) => return Ok(()),
             other => other?,
@@ -120,6 +151,7 @@ impl Run {
             let remotes = self.get_mailboxes(&names).await?;
             let mut batch = Batch::new(Scope::Shared, locals, remotes, tombstones)?;
             self.sync_folders(&mut batch).await?;
+            self.note_names(&batch);
             reasons.extend(std::mem::take(&mut batch.failed).into_values());
         }
         let quotas = self.sync_shared_quotas(&mut reasons).await?;

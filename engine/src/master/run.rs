@@ -83,6 +83,8 @@ pub(super) struct Run {
     pub(super) crossings: Arc<Mutex<Crossings>>,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
+    /// Names under which the item's mailboxes were gone by, by identity.
+    pub(super) named: Option<BTreeMap<Text, Text>>,
     /// What was told of nobody's and the server's beside mailboxes.
     pub(super) told_shared: Option<ToldShared>,
     /// Whether the item is a user who, as the log says, was deleted.
@@ -123,6 +125,7 @@ impl Run {
             crossings: Arc::clone(&self.crossings),
             told: None,
             told_shared: None,
+            named: None,
             departs: false,
             held_read: Mutex::default(),
             transaction: Mutex::default(),
@@ -218,6 +221,7 @@ async fn conduct(
         crossings: Arc::default(),
         told: None,
         told_shared: None,
+        named: None,
         departs: false,
         held_read: Mutex::default(),
         transaction: Mutex::default(),

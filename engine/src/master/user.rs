@@ -44,8 +44,21 @@ impl Run {
         }
     }
 
-    /// Makes the replica's copy of a user equal; `asked` is the `GET USER` that was sent ahead.
-    pub(super) async fn do_user(&mut self, user: &Text, asked: AskedUser) -> Tried<()> {
+    /// Makes the replica's copy of a user equal; `asked` is the `GET USER` that was sent ahead. Once more when mailboxes
+    /// went or were renamed here meanwhile. [CS-MASTER-70]
+    pub(super) async fn do_user(&mut self, user: &Text, mut asked: AskedUser) -> Tried<()> {
+        for _ in 1..TELLS_MAX {
+            let result = self.do_user_once(user, asked).await;
+            let is_over = matches!(result, Err(Trouble::Halt(_)));
+            if is_over || !self.has_moved(Select::User(user.clone())).await? {
+                return result;
+            }
+            asked = self.ask_user(user);
+        }
+        self.do_user_once(user, asked).await
+    }
+
+    async fn do_user_once(&mut self, user: &Text, asked: AskedUser) -> Tried<()> {
         let AskedUser { sent, mut listing } = asked;
         let answer = self.wire.answer(sent).await?;
         // What it told is needed until the user is done, when this is dropped.
@@ -143,6 +156,7 @@ impl Run {
         let had_real = remotes.iter().any(|line| !is_placeholder(line));
         let mut batch = Batch::new(scope.clone(), locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
+        self.note_names(&batch);
         let mut reasons: Vec<String> = batch.failed.values().cloned().collect();
         if exists {
             let mut theirs = RemoteMeta::from(answer);
