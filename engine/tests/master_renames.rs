@@ -56,9 +56,7 @@ impl There {
 
 fn mail_of(mail: &Mail, id: &str) -> engine::model::Mailbox {
     let mine = ["user.jane", A, B].map(|name| mail.mailbox(name));
-    let mine = mine
-        .into_iter()
-        .find(|mailbox| mailbox.uniqueid.to_string() == id);
+    let mine = mine.into_iter().find(|mailbox| mailbox.uniqueid == *id);
     mine.expect("a mailbox of ours")
 }
 
