@@ -4,8 +4,7 @@ use conformance::cyrus::{self, Version};
 use conformance::programs;
 use conformance::suite::profile::{self, Profile};
 use conformance::suite::report::{Verdict, table};
-use conformance::suite::run::{self, Bench, Options};
-use conformance::suite::subjects::{Kind, Server};
+use conformance::suite::subjects::Kind;
 use conformance::suite::{command, profiles_folder, scenarios_folder};
 use std::collections::BTreeSet;
 
@@ -43,24 +42,9 @@ fn every_file_is_understood_and_cites_rules_that_exist() -> Outcome {
 }
 
 fn judge(kind: Kind) -> Outcome {
-    let scenarios = command::load(&scenarios_folder())?;
-    let rules = command::read_rules()?;
-    let mut server = Server::start(kind)?;
-    let profile = command::chosen(None, server.target())?;
-    let report = run::run(
-        &scenarios,
-        &Bench {
-            target: server.target(),
-            profile: profile.as_ref(),
-            rules: &rules,
-            folder: &scenarios_folder(),
-            renew: &|| server.renew(),
-        },
-        &Options::default(),
-    );
+    let report = command::judge(kind, 1)?;
     let text = table::text(&report, false);
     println!("{text}");
-    server.check()?;
     assert!(report.is_good(), "{text}");
     assert!(report.count(None, Verdict::Pass) > 0);
     Ok(())
