@@ -18,13 +18,22 @@ pub(super) struct ToldShared {
 }
 
 impl Run {
-    /// Makes these mailboxes of one scope equal; each that fails is reported by its name.
+    /// Makes these mailboxes of one scope equal; each that fails is reported by its name. Once more when any of them went
+    /// or was renamed here meanwhile. [CS-MASTER-71]
     pub(super) async fn do_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<()> {
-        self.failed_of_group(scope, names).await.map(|failed| {
-            failed
-                .into_iter()
-                .for_each(|(name, reason)| self.fail(name.to_string(), reason));
-        })
+        let mut failed = BTreeMap::new();
+        for _ in 0..super::user::TELLS_MAX {
+            failed = self.failed_of_group(scope.clone(), names.clone()).await?;
+            let named = self.named.iter().flat_map(BTreeMap::keys);
+            let ids = named.cloned().collect();
+            if !self.has_moved(Select::Uniqueids(ids)).await? {
+                break;
+            }
+        }
+        for (name, reason) in failed {
+            self.fail(name.to_string(), reason);
+        }
+        Ok(())
     }
 
     /// The same; answers what failed, for a task of its own.
@@ -66,6 +75,7 @@ impl Run {
         let remotes = self.get_mailboxes(&wanted).await?;
         let mut batch = Batch::new(scope, locals, remotes, tombstones)?;
         self.sync_folders(&mut batch).await?;
+        self.note_names(&batch);
         Ok(std::mem::take(&mut batch.failed))
     }
 
@@ -88,7 +98,7 @@ impl Run {
     }
 
     /// Whether any of these is gone or has another name by now: another master of this store may have told so before what
-    /// was told here. [CS-MASTER-70]
+    /// was told here. [CS-MASTER-71]
     pub(super) async fn has_moved(&mut self, select: Select) -> Tried<bool> {
         let Some(named) = self.named.take().filter(|named| !named.is_empty()) else {
             return Ok(false);

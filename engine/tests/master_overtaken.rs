@@ -1,0 +1,132 @@
+//! A run by hand beside a log: what was renamed or deleted here meanwhile, and what has a name there by now.
+//! [CS-MASTER-71]
+
+mod twin;
+
+use std::cell::Cell;
+
+use engine::master::{Ending, Job};
+use protocol::Text;
+use twin::mail::Mail;
+use twin::pair::{self, master_config};
+use twin::script::{Answer, Conversation, converse, say};
+
+const BANNER: &str = "* SASL PLAIN\r\n* OK a.example.org Cyrus sync server 3.6.1\r\n";
+
+/// A replica's line of one of our mailboxes without mail.
+fn line(mail: &Mail, uniqueid: &str, like: &str, name: &str) -> String {
+    let ours = mail.mailbox(like);
+    format!(
+        "* MAILBOX %(UNIQUEID {uniqueid} MBOXNAME {name} SYNC_CRC 0 SYNC_CRC_ANNOT 12345678 LAST_UID 0 HIGHESTMODSEQ {} \
+         RECENTUID 0 RECENTTIME 0 LAST_APPENDDATE 0 POP3_LAST_LOGIN 0 UIDVALIDITY {} PARTITION NIL ACL NIL OPTIONS P)\r\n",
+        ours.highestmodseq, ours.uidvalidity
+    )
+}
+
+fn run(job: Job, mail: &mut Mail, mut answer: impl FnMut(&mut Mail, &str) -> Option<Answer>) -> Conversation {
+    let store = mail.store.clone();
+    let run = converse(master_config(job), &store, BANNER, |command| {
+        answer(mail, command).unwrap_or_else(|| say("OK success"))
+    });
+    assert_eq!(run.progress.ended, Some(Ending::Done), "{:?}", run.progress);
+    run
+}
+
+fn has(run: &Conversation, command: &str) -> bool {
+    run.said.iter().any(|said| said == command)
+}
+
+#[test]
+fn a_mailbox_that_was_deleted_while_its_user_was_synced_is_deleted_there() {
+    let jobs = [
+        pair::user("jane"),
+        Job::Mailboxes(vec![Text::from("user.jane.a")]),
+    ];
+    for job in jobs {
+        let mut mail = Mail::new("m");
+        mail.create(&["user.jane", "user.jane.a"]);
+        let inbox = line(&mail, "m0001", "user.jane", "user.jane");
+        let sent = line(&mail, "m0002", "user.jane.a", "user.jane.a");
+        let is_sent = Cell::new(false);
+        let run = run(job, &mut mail, |mail, command| match command {
+            "APPLY MAILBOX user.jane.a 0" => {
+                is_sent.set(true);
+                mail.delete("user.jane.a");
+                None
+            }
+            "GET USER jane" if is_sent.get() => Some(say(&format!("{inbox}{sent}OK success"))),
+            "GET MAILBOXES (user.jane.a)" if is_sent.get() => Some(say(&format!("{sent}OK success"))),
+            _ => None,
+        });
+        assert!(has(&run, "APPLY UNMAILBOX user.jane.a"), "{:?}", run.said);
+    }
+}
+
+#[test]
+fn a_mailbox_of_nobody_that_was_renamed_while_it_was_sent_is_renamed_there() {
+    let mut mail = Mail::new("m");
+    mail.create(&["shared.a"]);
+    let line = |name: &str| line(&mail, "m0001", "shared.a", name);
+    let (sent, renamed) = (line("shared.a"), line("shared.b"));
+    // Nothing, by its first name, by its second.
+    let state = Cell::new(0);
+    let run = run(
+        Job::AllUsers { prefix: Text::EMPTY },
+        &mut mail,
+        |mail, command| match command {
+            "APPLY MAILBOX shared.a 0" => {
+                state.set(1);
+                mail.rename("shared.a", "shared.b");
+                None
+            }
+            _ if command.starts_with("APPLY RENAME") => {
+                state.set(2);
+                None
+            }
+            // Looked for by its identity.
+            _ if command.starts_with("GET UNIQUEIDS") && state.get() == 1 => {
+                Some(say(&format!("{sent}OK success")))
+            }
+            _ if command.starts_with("GET MAILBOXES") && state.get() == 2 => {
+                Some(say(&format!("{renamed}OK success")))
+            }
+            _ => None,
+        },
+    );
+    let renames = run
+        .said
+        .iter()
+        .filter(|said| said.starts_with("APPLY RENAME %(OLDMBOXNAME shared.a NEWMBOXNAME shared.b "));
+    assert_eq!(renames.count(), 1, "{:?}", run.said);
+}
+
+#[test]
+fn a_user_in_whom_nothing_changed_meanwhile_is_done_once() {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane", "user.jane.a"]);
+    let run = run(pair::user("jane"), &mut mail, |_, _| None);
+    let looks = run.said.iter().filter(|said| *said == "GET USER jane");
+    assert_eq!(looks.count(), 1, "{:?}", run.said);
+}
+
+/// Another connection made the mailbox of this name anew between two looks: to delete the former one by its name would
+/// delete the new one.
+#[test]
+fn a_name_that_has_another_mailbox_by_now_is_not_deleted() {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane", "user.jane.a"]);
+    let former = line(&mail, "m0002", "user.jane.a", "user.jane.a");
+    mail.delete("user.jane.a");
+    mail.create(&["user.jane.a"]);
+    let present = line(&mail, "m0003", "user.jane.a", "user.jane.a");
+    let run = run(
+        Job::Mailboxes(vec![Text::from("user.jane.a")]),
+        &mut mail,
+        |_, command| match command {
+            "GET MAILBOXES (user.jane.a)" => Some(say(&format!("{former}OK success"))),
+            "GET UNIQUEIDS (m0003)" => Some(say(&format!("{present}OK success"))),
+            _ => None,
+        },
+    );
+    assert!(!has(&run, "APPLY UNMAILBOX user.jane.a"), "{:?}", run.said);
+}
