@@ -70,6 +70,7 @@ plans! {
     // [CS-SPLIT-47]
     two_names_that_were_swapped_are_not_swapped_for_ever,
     two_messages_in_two_orders_look_alike_to_the_crcs,
+    what_both_settle_in_step_is_settled_by_one,
     what_both_settled_but_for_two_is_seen,
     // [CS-SPLIT-46]
     what_both_settled_does_not_hide_from_the_crcs,
@@ -85,6 +86,7 @@ plans! {
     // [CS-MASTER-70]
     what_is_settled_down_a_chain_gets_no_modseq_without_need,
     what_lies_between_what_both_settled_is_seen,
+    what_was_deleted_before_a_mailbox_came_back_does_not_come_from_another_replica,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,
 }

@@ -34,9 +34,11 @@ impl Behind {
                 now.toggle(ours);
                 now.toggle(theirs);
             }
-            if let (Verdict::CopyBack | Verdict::Stale(_) | Verdict::Split, Some(theirs)) =
-                (&item.judged.verdict, &item.theirs)
-            {
+            let goes = matches!(
+                item.judged.verdict,
+                Verdict::CopyBack | Verdict::Stale(_) | Verdict::Bury | Verdict::Split
+            );
+            if let Some(theirs) = item.theirs.as_ref().filter(|_| goes) {
                 kept.toggle(theirs);
             }
         }

@@ -132,6 +132,9 @@ impl Found {
             (Verdict::Keep, _) => {}
             _ if self.items.len() < ITEMS_HELD_MAX => self.items.push(item),
             (Verdict::Stale(_), Some(theirs)) => self.more_stale.push(theirs.uid),
+            // What is not remembered here is at least expunged there.
+            (Verdict::Bury, Some(theirs)) if theirs.is_expunged() => {}
+            (Verdict::Bury, Some(theirs)) => self.more_stale.push(theirs.uid),
             _ => self.is_complete = false,
         }
     }
@@ -285,6 +288,14 @@ impl Resolver {
             (Verdict::Stale(deed), _, Some(theirs)) => {
                 self.decide(&theirs, rule, deed);
                 self.resolved.expunge_there.push(theirs.uid);
+            }
+            (Verdict::Bury, _, Some(mut theirs)) => {
+                if !theirs.is_expunged() {
+                    self.decide(&theirs, rule, Deed::ExpungeThere);
+                    self.resolved.expunge_there.push(theirs.uid);
+                }
+                theirs.flags.system = theirs.flags.system.with(SystemFlags::EXPUNGED);
+                self.write(theirs, None, None);
             }
             (Verdict::Split, Some(ours), Some(theirs)) => {
                 // The lower GUID gets the lower UID, so that both masters of a pair would decide alike.

@@ -45,6 +45,9 @@ pub(super) enum Verdict {
     CopyBack,
     /// Theirs was expunged here, and is expunged there.
     Stale(Deed),
+    /// Theirs was deleted here with the mailbox that comes back, and is remembered as expunged; there it is expunged if it
+    /// is not yet.
+    Bury,
 }
 
 impl Verdict {
@@ -126,10 +129,10 @@ pub(super) fn only_ours(ours: &Record, more_follow: bool, sides: &Sides) -> Judg
 
 /// Only the replica has the UID; `was_ours` tells whether the mailbox was deleted here while it held this message.
 pub(super) fn only_theirs(theirs: &Record, was_ours: bool, sides: &Sides) -> Judged {
-    if theirs.is_expunged() {
+    if was_ours {
+        Verdict::Bury.by("CS-SPLIT-14")
+    } else if theirs.is_expunged() {
         Verdict::Keep.by("CS-MASTER-44")
-    } else if was_ours {
-        Verdict::Stale(Deed::ExpungeThere).by("CS-SPLIT-14")
     } else if theirs.uid > sides.our_last_uid {
         Verdict::Adopt.by("CS-MASTER-47")
     } else if theirs.modseq < sides.our_deletedmodseq {
@@ -372,9 +375,8 @@ mod tests {
         assert_eq!(only_theirs_v(&record(3, 5, 1), &SIDES), Verdict::CopyBack);
         assert_eq!(only_theirs_v(&record(11, 1, 1), &SIDES), Verdict::Adopt);
         let known = only_theirs(&record(11, 99, 1), true, &SIDES);
-        assert_eq!(
-            (known.verdict, known.rule),
-            (Verdict::Stale(Deed::ExpungeThere), "CS-SPLIT-14")
-        );
+        assert_eq!((known.verdict, known.rule), (Verdict::Bury, "CS-SPLIT-14"));
+        let known = only_theirs(&expunged(record(11, 99, 1)), true, &SIDES);
+        assert_eq!(known.verdict, Verdict::Bury);
     }
 }

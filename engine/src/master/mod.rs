@@ -32,6 +32,7 @@ mod retry;
 mod run;
 mod sieve;
 mod sieve_there;
+mod standoff;
 mod steps;
 mod task;
 mod tasks;

@@ -64,6 +64,11 @@ impl Run {
                     self.find_moved(batch, index, &refusal).await?;
                     self.once_more(batch, index, true).await?
                 }
+                // The other side settles it, too. [CS-SPLIT-49]
+                Code::SyncChecksum if tries.merged && self.lets_the_other_settle(batch, index) => {
+                    self.blame.note_waiting();
+                    return Err(refusal.into());
+                }
                 _ => return Err(refusal.into()),
             };
         }

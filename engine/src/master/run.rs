@@ -13,6 +13,7 @@ use super::connect::{self, PeerProfile};
 use super::crossing::Crossings;
 use super::heavy::Heavy;
 use super::mailboxes::ToldShared;
+use super::standoff::Standoffs;
 use super::tasks::Board;
 use super::turn::{Turn, Turns};
 use super::upload::Uploads;
@@ -81,6 +82,8 @@ pub(super) struct Run {
     pub(super) hesitations: Arc<Mutex<BTreeMap<(Text, Text), i64>>>,
     /// Names that were told lately.
     pub(super) crossings: Arc<Mutex<Crossings>>,
+    /// What the replica did not take, though it had just been settled.
+    pub(super) standoffs: Arc<Mutex<Standoffs>>,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
     /// Names under which the item's mailboxes were gone by, by identity.
@@ -123,6 +126,7 @@ impl Run {
             blame,
             hesitations: Arc::clone(&self.hesitations),
             crossings: Arc::clone(&self.crossings),
+            standoffs: Arc::clone(&self.standoffs),
             told: None,
             told_shared: None,
             named: None,
@@ -219,6 +223,7 @@ async fn conduct(
         blame,
         hesitations: Arc::default(),
         crossings: Arc::default(),
+        standoffs: Arc::default(),
         told: None,
         told_shared: None,
         named: None,

@@ -121,7 +121,8 @@ impl MailboxView {
     /// Whether no master can tell the two apart, though their messages differ: all values are equal, and so are both CRCs,
     /// because the XOR of what differs here is the XOR of what differs there. Two messages under two UIDs have the same
     /// whichever of them comes first, and so have two of which each has other flags in the same way. What only a master
-    /// writes differs in no such way. That the CRCs are those of the records is asked elsewhere. [CS-CRC-11]
+    /// writes differs in no such way. The modseqs of annotations have no share in a CRC at all: where people write the same at
+    /// both sides, each keeps its own. That the CRCs are those of the records is asked elsewhere. [CS-CRC-5] [CS-CRC-11]
     pub fn is_twin_of(&self, other: &MailboxView) -> bool {
         let values = |m: &MailboxView| {
             let names = (m.name.clone(), m.acl.clone());
@@ -130,15 +131,29 @@ impl MailboxView {
         if values(self) != values(other) {
             return false;
         }
-        let (here, there) = (self.live(), other.live());
+        let (here, there) = (self.counted(), other.counted());
         let by_people = |record: &Record| (record.guid, record.flags.clone(), record.internaldate);
-        here.len() >= 2
+        let is_told_apart = |uid: &u32, ours: &Record| {
+            let theirs = there.get(uid);
+            theirs.is_none_or(|theirs| theirs != ours && by_people(theirs) == by_people(ours))
+        };
+        let is_other = self.live() != other.live();
+        let is_same = here == there;
+        is_other
             && here.len() == there.len()
-            && here != there
-            && here.iter().all(|(uid, ours)| {
-                let theirs = there.get(uid);
-                theirs.is_some_and(|theirs| theirs == ours || by_people(theirs) != by_people(ours))
-            })
+            && (is_same || here.len() >= 2)
+            && !here.iter().any(|(uid, ours)| is_told_apart(uid, ours))
+    }
+
+    /// Live records by UID, of their annotations only what counts in a CRC.
+    fn counted(&self) -> BTreeMap<u32, Record> {
+        let without = |record: &Record| {
+            let mut record = record.clone();
+            record.annotations.iter_mut().for_each(|note| note.modseq = 0);
+            record
+        };
+        let live = self.live().into_iter();
+        live.map(|(uid, record)| (uid, without(record))).collect()
     }
 
     /// Live records by UID.
@@ -166,7 +181,7 @@ impl MailboxView {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::{Flags, Guid};
+    use protocol::{Annotation, Flags, Guid};
 
     /// A mailbox with these messages under the CRCs given.
     fn mailbox(guids: &[u8], crc: (u32, u32)) -> MailboxView {
@@ -221,6 +236,24 @@ mod tests {
             one.visible_difference(&another, false).is_some(),
             "one message cannot hide"
         );
+    }
+
+    #[test]
+    fn the_modseqs_of_annotations_count_in_no_crc() {
+        let noted = |modseq: u64, value: &str| {
+            let mut mailbox = mailbox(&[1], (5, 6));
+            let record = mailbox.records.get_mut(&1).expect("a record");
+            record.annotations.push(Annotation {
+                entry: Text::from("/comment"),
+                userid: Text::EMPTY,
+                modseq,
+                value: Text::from(value),
+            });
+            view(mailbox)
+        };
+        assert_eq!(noted(7, "a").visible_difference(&noted(8, "a"), false), None);
+        assert!(noted(7, "a").difference(&noted(8, "a"), false).is_some());
+        assert!(noted(7, "a").visible_difference(&noted(7, "b"), false).is_some());
     }
 
     #[test]
