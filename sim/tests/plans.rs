@@ -87,6 +87,8 @@ plans! {
     what_is_settled_down_a_chain_gets_no_modseq_without_need,
     what_lies_between_what_both_settled_is_seen,
     what_was_deleted_before_a_mailbox_came_back_does_not_come_from_another_replica,
+    // [CS-SPLIT-31]
+    what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,
 }

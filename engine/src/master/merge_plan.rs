@@ -1,6 +1,6 @@
 //! From what a full compare found to what is written here and expunged there; pure. [CS-MASTER-32] [CS-MASTER-48]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{Annotation, Guid, MailboxLine, Record, SystemFlags, Text};
 
@@ -8,7 +8,7 @@ use super::decision::{Decision, Deed};
 use super::full::ITEMS_HELD_MAX;
 use super::merge_behind::Behind;
 pub(super) use super::merge_rules::Sides;
-use super::merge_rules::{Judged, Verdict};
+use super::merge_rules::{Judged, Verdict, with_their_values};
 use super::run::{Tried, Trouble};
 use crate::crc::SyncCrc;
 use crate::model::Mailbox;
@@ -138,6 +138,15 @@ impl Found {
             _ => self.is_complete = false,
         }
     }
+}
+
+/// A copy that the other side made, as it has to be when ours was changed after that. [CS-SPLIT-31]
+fn changed_since(copy: &Record, ours: Option<&Record>) -> Option<Record> {
+    let ours = ours.filter(|ours| ours.modseq > copy.modseq && ours.last_updated >= copy.last_updated)?;
+    Some(Record {
+        last_updated: ours.last_updated,
+        ..with_their_values(copy, ours)
+    })
 }
 
 fn print_of(record: &Record) -> Print {
@@ -330,11 +339,16 @@ impl Resolver {
 
     fn finish(mut self) -> Tried<Resolved> {
         let came: BTreeSet<Print> = self.adopted.iter().map(|(record, _)| print_of(record)).collect();
+        let moved = self.moves.iter().filter_map(|(moved, _)| match moved {
+            Move::Renumber(record) => Some((print_of(record), record.clone())),
+            Move::CopyBack(_) => None,
+        });
+        let moved: BTreeMap<Print, Record> = moved.filter(|(print, _)| came.contains(print)).collect();
         for (record, rule) in std::mem::take(&mut self.adopted) {
             self.decide(&record, rule, Deed::Adopt);
             self.resolved.wanted.push(record.clone());
-            let theirs = record.clone();
-            self.write(record, None, Some(&theirs));
+            let changed = changed_since(&record, moved.get(&print_of(&record)));
+            self.write(changed.unwrap_or_else(|| record.clone()), None, Some(&record));
         }
         for (moved, rule) in std::mem::take(&mut self.moves) {
             let mut record = match moved {

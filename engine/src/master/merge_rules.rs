@@ -172,7 +172,7 @@ fn sorted(annotations: &[Annotation]) -> Vec<(&Text, &Text, &Text)> {
 }
 
 /// Flags and annotations of theirs, thread id included; dates and the rest stay ours.
-fn with_their_values(ours: &Record, theirs: &Record) -> Record {
+pub(super) fn with_their_values(ours: &Record, theirs: &Record) -> Record {
     let stays = |a: &&Annotation| {
         [Annotation::SAVEDATE, Annotation::CREATEDMODSEQ].contains(&a.entry.as_bytes()) && a.userid.is_empty()
     };
