@@ -68,6 +68,7 @@ plans! {
     two_inboxes_join_each_other_over_a_long_way,
     two_names_that_a_run_by_hand_swaps_as_well,
     // [CS-SPLIT-47]
+    two_names_that_both_tell_in_step_are_not_swapped_for_ever,
     two_names_that_were_swapped_are_not_swapped_for_ever,
     two_messages_in_two_orders_look_alike_to_the_crcs,
     what_both_settle_in_step_is_settled_by_one,

@@ -26,19 +26,25 @@ pub(super) struct Renaming {
     to: Text,
 }
 
-/// The names that were told lately, by unique id.
+/// The names that were told lately, by unique id and name. All of them, not the last alone: two masters that tell in step
+/// have exchanged their names by the next time, and tell one and the other in turns.
 #[derive(Default)]
 pub(super) struct Crossings {
-    told: BTreeMap<Text, Told>,
+    told: BTreeMap<(Text, Text), Told>,
 }
 
 struct Told {
-    name: Text,
     times: u32,
     /// Seconds since the epoch of the last time.
     at: i64,
     /// Since when it waits to be told again.
     since: Option<i64>,
+}
+
+impl Renaming {
+    fn key(&self) -> (Text, Text) {
+        (self.uniqueid.clone(), self.to.clone())
+    }
 }
 
 impl Told {
@@ -57,8 +63,8 @@ impl Crossings {
     /// by the one with the lowest unique id, which the one gives the later of its names and the other the earlier.
     fn must_wait(&mut self, renamings: &[Renaming], now: i64) -> bool {
         let is_again = |renaming: &&Renaming| {
-            let told = self.told.get(&renaming.uniqueid);
-            told.is_some_and(|told| told.name == renaming.to && !told.is_over(now))
+            let told = self.told.get(&renaming.key());
+            told.is_some_and(|told| !told.is_over(now))
         };
         let lowest = renamings
             .iter()
@@ -67,7 +73,7 @@ impl Crossings {
         let Some(lowest) = lowest.filter(|renaming| renaming.from < renaming.to) else {
             return false;
         };
-        let Some(told) = self.told.get_mut(&lowest.uniqueid) else {
+        let Some(told) = self.told.get_mut(&lowest.key()) else {
             return false;
         };
         let since = *told.since.get_or_insert(now);
@@ -75,19 +81,18 @@ impl Crossings {
     }
 
     /// A mailbox has this name there now, because it was told.
-    fn note(&mut self, uniqueid: &Text, name: &Text, now: i64) {
+    fn note(&mut self, renaming: &Renaming, now: i64) {
         if self.told.len() >= PRUNE_FROM {
             self.told.retain(|_, told| !told.is_over(now));
         }
-        let is_same = |told: &&Told| told.name == *name && !told.is_over(now);
-        let before = self.told.get(uniqueid).filter(is_same);
+        let key = renaming.key();
+        let before = self.told.get(&key).filter(|told| !told.is_over(now));
         let told = Told {
-            name: name.clone(),
             times: before.map_or(0, |told| told.times).saturating_add(1),
             at: now,
             since: None,
         };
-        self.told.insert(uniqueid.clone(), told);
+        self.told.insert(key, told);
     }
 }
 
@@ -131,7 +136,7 @@ impl Run {
             let line = batch.remotes.get(&renaming.uniqueid);
             let name = line.and_then(|line| line.mboxname.as_ref());
             if name.is_some_and(|name| same_name(name, &renaming.to)) {
-                crossings.note(&renaming.uniqueid, &renaming.to, now);
+                crossings.note(renaming, now);
             }
         }
     }
@@ -153,7 +158,7 @@ mod tests {
 
     fn tell(crossings: &mut Crossings, renamings: &[Renaming], now: i64) {
         for renaming in renamings {
-            crossings.note(&renaming.uniqueid, &renaming.to, now);
+            crossings.note(renaming, now);
         }
     }
 
@@ -176,6 +181,20 @@ mod tests {
     }
 
     #[test]
+    fn of_two_that_tell_in_step_one_waits() {
+        let (there, back) = (exchange(("a", "b")), exchange(("b", "a")));
+        let (mut up, mut down) = (Crossings::default(), Crossings::default());
+        // Both have swapped the other's names each time, and have the other's themselves by the next.
+        for (ours, theirs) in [(&there, &back), (&back, &there)] {
+            assert!(!up.must_wait(ours, 100) && !down.must_wait(theirs, 100));
+            tell(&mut up, ours, 100);
+            tell(&mut down, theirs, 100);
+        }
+        assert!(up.must_wait(&there, 100), "it gives the lowest the later name");
+        assert!(!down.must_wait(&back, 100));
+    }
+
+    #[test]
     fn what_was_told_long_ago_and_a_clock_that_jumps_hold_nothing_up() {
         let ours = exchange(("a", "b"));
         let mut crossings = Crossings::default();
@@ -195,7 +214,12 @@ mod tests {
         let mut crossings = Crossings::default();
         for number in 0..1000 {
             let id = Text::from(format!("{number}").as_str());
-            crossings.note(&id, &Text::from("user.x.a"), i64::from(number) * 100);
+            let renaming = Renaming {
+                uniqueid: id,
+                from: Text::from("user.x.b"),
+                to: Text::from("user.x.a"),
+            };
+            crossings.note(&renaming, i64::from(number) * 100);
         }
         assert!(crossings.told.len() <= PRUNE_FROM + 1);
     }
