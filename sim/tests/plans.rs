@@ -77,6 +77,8 @@ plans! {
     what_both_settled_does_not_hide_from_the_crcs,
     what_was_settled_in_a_row_does_not_hide_from_the_crcs,
     what_a_departed_user_left_goes_with_the_next_run,
+    // [CS-MASTER-72]
+    what_a_masters_expunge_took_goes_down_a_chain_without_a_modseq,
     what_a_removed_user_left_down_a_chain_is_not_the_next_ones,
     what_a_removed_user_left_is_not_the_next_ones,
     what_gave_way_goes_down_a_chain_when_its_name_is_deleted,

@@ -79,6 +79,9 @@ pub(super) fn both(ours: &Record, theirs: &Record, sides: &Sides) -> Judged {
     if ours.is_expunged() && is_sent {
         return Verdict::Stand(Deed::ExpungeThere).by("CS-MASTER-37");
     }
+    if is_silently_expunged(ours, theirs) {
+        return Verdict::Stale(Deed::ExpungeThere).by("CS-MASTER-72");
+    }
     if ours.is_expunged() {
         return Verdict::Rewrite(ours.clone(), Some(Deed::ExpungeThere)).by("CS-MASTER-37");
     }
@@ -95,6 +98,14 @@ pub(super) fn both(ours: &Record, theirs: &Record, sides: &Sides) -> Judged {
         return Verdict::Stand(Deed::OursStands).by("CS-MASTER-39");
     }
     Verdict::Rewrite(leveled(ours.clone(), theirs), Some(Deed::OursStands)).by("CS-MASTER-39")
+}
+
+/// Expunged here by a master's EXPUNGE, which gives no modseq: the replica has to do no more than that. [CS-MASTER-72]
+fn is_silently_expunged(ours: &Record, theirs: &Record) -> bool {
+    ours.is_expunged()
+        && ours.modseq == theirs.modseq
+        && ours.flags.system.without(SystemFlags::EXPUNGED) == theirs.flags.system
+        && keywords(&ours.flags) == keywords(&theirs.flags)
 }
 
 /// An annotation that both sides have alike gets the higher modseq of the two: no CRC covers it, and two masters that settle
@@ -242,6 +253,22 @@ mod tests {
             both_v(&expunged(record(1, 2, 1)), &expunged(record(1, 9, 2))),
             Verdict::Keep
         );
+    }
+
+    #[test]
+    fn what_a_masters_expunge_took_here_gets_no_modseq_for_it() {
+        let theirs = record(1, 9, 1);
+        let gone = expunged(theirs.clone());
+        assert_eq!(both_v(&gone, &theirs), Verdict::Stale(Deed::ExpungeThere));
+        let by_a_client = expunged(record(1, 8, 1));
+        let Verdict::Rewrite(..) = both_v(&by_a_client, &theirs) else {
+            panic!("the replica has changed it since, and has to be sent a newer record")
+        };
+        let mut flagged = theirs;
+        flagged.flags.system = flagged.flags.system.with(SystemFlags::SEEN);
+        let Verdict::Rewrite(..) = both_v(&gone, &flagged) else {
+            panic!("another change of the same modseq is no EXPUNGE")
+        };
     }
 
     #[test]
