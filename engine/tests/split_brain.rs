@@ -379,6 +379,55 @@ fn what_an_interrupted_run_copied_is_not_copied_again() {
     assert!(known_again > 0, "no cut fell between the transaction and EXPUNGE");
 }
 
+/// [CS-SPLIT-31]
+#[test]
+fn what_was_changed_on_the_replica_after_it_was_copied_goes_over_to_the_copy() {
+    let (mut master, mut replica) = equal_pair();
+    master.append(INBOX, &["ours"]);
+    replica.append(INBOX, &["theirs"]);
+    let guid = replica.record(INBOX, 3).guid;
+    let whole = {
+        let (m, r) = (twin_of(&master, "m"), twin_of(&replica, "r"));
+        pair::sync(pair::user("jane"), &m.store, &r.store)
+    };
+    let mut known_again = 0;
+    for cut in 0..whole.said.len() {
+        let (m, mut r) = (twin_of(&master, "m"), twin_of(&replica, "r"));
+        let wire = pair::Wire {
+            cut_to_replica: Some(cut),
+            ..pair::Wire::default()
+        };
+        pair::connect(
+            pair::master_config(pair::user("jane")),
+            &m.store,
+            &r.store,
+            "mailtwin 0.1.0",
+            wire,
+        );
+        let at = live(&r, INBOX)
+            .iter()
+            .find(|(_, other)| *other == guid)
+            .map(|(uid, _)| *uid);
+        // Between EXPUNGE and the records it is at neither of its places, and nobody can change it.
+        let Some(uid) = at else { continue };
+        for keyword in ["a", "b", "c", "d"] {
+            r.flag(INBOX, uid, SystemFlags::FLAGGED, &[keyword]);
+        }
+        known_again += usize::from(rules(&run(&m, &r)).contains(&"CS-SPLIT-31"));
+        let living = live(&m, INBOX);
+        let (uid, _) = living
+            .iter()
+            .find(|(_, other)| *other == guid)
+            .expect("it is here");
+        let flags = m.record(INBOX, *uid).flags;
+        assert_eq!(flags.keywords, [Text::from("d")], "cut at {cut}");
+        assert!(flags.system.contains(SystemFlags::FLAGGED), "cut at {cut}");
+        assert_eq!(living.len(), 4, "cut at {cut}");
+        equal(&m, &r);
+    }
+    assert!(known_again > 0, "no cut fell between the transaction and EXPUNGE");
+}
+
 #[test]
 fn more_than_is_held_at_a_time_is_merged_in_passes() {
     let (mut master, mut replica) = equal_pair();

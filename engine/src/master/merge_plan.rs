@@ -140,12 +140,12 @@ impl Found {
     }
 }
 
-/// A copy that the other side made, as it has to be when ours was changed after that. [CS-SPLIT-31]
-fn changed_since(copy: &Record, ours: Option<&Record>) -> Option<Record> {
-    let ours = ours.filter(|ours| ours.modseq > copy.modseq && ours.last_updated >= copy.last_updated)?;
-    Some(Record {
-        last_updated: ours.last_updated,
-        ..with_their_values(copy, ours)
+/// A copy that one side made of the other's message, as it has to be when that was changed after it. [CS-SPLIT-31]
+fn changed_since(copy: &Record, original: &Record) -> Option<Record> {
+    let is_newer = original.modseq > copy.modseq && original.last_updated >= copy.last_updated;
+    is_newer.then(|| Record {
+        last_updated: original.last_updated,
+        ..with_their_values(copy, original)
     })
 }
 
@@ -179,6 +179,8 @@ struct Resolver {
     now: i64,
     adopted: Vec<(Record, &'static str)>,
     moves: Vec<(Move, &'static str)>,
+    /// Which of the moves come from there.
+    copied: BTreeMap<Print, usize>,
     left_behind: Vec<Record>,
 }
 
@@ -214,6 +216,7 @@ pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
         now,
         adopted: Vec::new(),
         moves: Vec::new(),
+        copied: BTreeMap::new(),
         left_behind: Vec::new(),
     };
     for item in found.items {
@@ -282,8 +285,9 @@ impl Resolver {
         let rule = item.judged.rule;
         match (item.judged.verdict, item.ours, item.theirs) {
             (Verdict::Rewrite(mut record, deed), Some(ours), theirs) => {
-                if let Some(theirs) = &theirs {
-                    record.last_updated = record.last_updated.max(theirs.last_updated);
+                match &theirs {
+                    Some(theirs) => record.last_updated = record.last_updated.max(theirs.last_updated),
+                    None => record = self.changed_there(&record).unwrap_or(record),
                 }
                 if let Some(deed) = deed {
                     self.decide(&ours, rule, deed);
@@ -334,7 +338,20 @@ impl Resolver {
 
     fn copy_back(&mut self, theirs: Record, rule: &'static str) {
         self.resolved.expunge_there.push(theirs.uid);
+        self.copied.insert(print_of(&theirs), self.moves.len());
         self.moves.push((Move::CopyBack(theirs), rule));
+    }
+
+    /// A copy that an interrupted run made here, when its original was changed there since: that has a modseq above the copy's,
+    /// so the copy gets a new one anyway. A copy has a higher UID than its original, which so has been seen. [CS-SPLIT-31]
+    fn changed_there(&self, copy: &Record) -> Option<Record> {
+        if copy.is_expunged() || self.copied.is_empty() {
+            return None;
+        }
+        match self.moves.get(*self.copied.get(&print_of(copy))?) {
+            Some((Move::CopyBack(original), _)) => changed_since(copy, original),
+            _ => None,
+        }
     }
 
     fn finish(mut self) -> Tried<Resolved> {
@@ -347,7 +364,8 @@ impl Resolver {
         for (record, rule) in std::mem::take(&mut self.adopted) {
             self.decide(&record, rule, Deed::Adopt);
             self.resolved.wanted.push(record.clone());
-            let changed = changed_since(&record, moved.get(&print_of(&record)));
+            let ours = moved.get(&print_of(&record));
+            let changed = ours.and_then(|ours| changed_since(&record, ours));
             self.write(changed.unwrap_or_else(|| record.clone()), None, Some(&record));
         }
         for (moved, rule) in std::mem::take(&mut self.moves) {
