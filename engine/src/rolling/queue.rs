@@ -38,6 +38,8 @@ pub struct Queue {
     /// How many entries are of each age.
     ages: BTreeMap<u64, usize>,
     queued: usize,
+    /// Tries of quarantined entries that wait for their turn.
+    probes: usize,
     in_flight: usize,
     next_seq: Seq,
     next_task: u64,
@@ -56,6 +58,7 @@ impl Queue {
             comebacks: Comebacks::default(),
             ages: BTreeMap::new(),
             queued: 0,
+            probes: 0,
             in_flight: 0,
             next_seq: 1,
             next_task: 0,
@@ -99,7 +102,9 @@ impl Queue {
             if gone {
                 self.index.remove(&item.action);
             }
-            if !item.is_probe() {
+            if item.is_probe() {
+                self.probes -= 1;
+            } else {
                 self.queued -= 1;
                 self.in_flight += 1;
             }
@@ -124,6 +129,7 @@ impl Queue {
         let locked = self.lanes.locked_slots().min(self.queued);
         QueueState {
             queued: self.queued - locked,
+            probes: self.probes,
             in_flight: self.in_flight,
             tasks: self.flights.len(),
             deferred: self.deferred.len() + locked,
@@ -357,7 +363,9 @@ impl Queue {
         match seat {
             Seat::Waiting(lane, seq) => {
                 let item = self.lanes.remove(lane, seq)?;
-                if !item.is_probe() {
+                if item.is_probe() {
+                    self.probes -= 1;
+                } else {
                     self.queued -= 1;
                 }
                 Some(item)
@@ -368,7 +376,9 @@ impl Queue {
 
     /// Lets an item wait at a place in the order. Its age is counted already.
     pub(super) fn wait(&mut self, seq: Seq, item: Item) {
-        if !item.is_probe() {
+        if item.is_probe() {
+            self.probes += 1;
+        } else {
             self.queued += 1;
         }
         let action = Arc::clone(&item.action);

@@ -61,6 +61,8 @@ impl Default for QueueConfig {
 pub struct QueueState {
     /// Entries that wait for their turn.
     pub queued: usize,
+    /// Tries of quarantined entries that wait for their turn: work for a connection, as what is queued is.
+    pub probes: usize,
     /// Entries in tasks under way.
     pub in_flight: usize,
     /// Tasks under way.

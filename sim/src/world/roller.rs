@@ -4,7 +4,7 @@
 
 use engine::master::{Job, TaskResult, Work};
 use engine::name::owner;
-use engine::rolling::Entry;
+use engine::rolling::{Entry, QueueState};
 use protocol::Text;
 use protocol::synclog::Lines;
 
@@ -132,7 +132,7 @@ impl World {
             let follower = &self.hosts[host].channels[channel];
             let state = follower.queue.state();
             let due = follower.queue.wake_at().is_some_and(|at| at <= now_ms);
-            if (state.queued == 0 && !due) || follower.open_at_ms > now_ms {
+            if (!has_work(&state) && !due) || follower.open_at_ms > now_ms {
                 return;
             }
             let link = follower.link;
@@ -224,7 +224,7 @@ impl World {
         for result in results {
             self.landed(host, channel, result);
         }
-        let waits = self.hosts[host].channels[channel].queue.state().queued > 0;
+        let waits = has_work(&self.hosts[host].channels[channel].queue.state());
         if any || (ready && waits) {
             self.wake(host, channel, 0);
         }
@@ -301,7 +301,7 @@ impl World {
         let follower = &self.hosts[host].channels[channel];
         let state = follower.queue.state();
         let connected = follower.connection.is_some();
-        let open = (!connected && state.queued > 0).then_some(follower.open_at_ms);
+        let open = (!connected && has_work(&state)).then_some(follower.open_at_ms);
         let due = follower.queue.wake_at();
         let due = if connected {
             due
@@ -327,6 +327,11 @@ impl World {
             self.pump(id, MASTER);
         }
     }
+}
+
+/// Whether there is something that a connection could do at once.
+fn has_work(state: &QueueState) -> bool {
+    state.queued + state.probes > 0
 }
 
 /// Adds lines to a file. Behind half a line the line end comes first, as all writers have it.

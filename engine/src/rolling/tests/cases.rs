@@ -268,6 +268,35 @@ fn a_hopeless_entry_is_quarantined_listed_and_tried_seldom() {
     );
 }
 
+/// [CS-LOG-31]
+#[test]
+fn a_try_that_has_to_be_proved_is_waiting_when_its_connection_is_lost() {
+    let mut queue = queue_of(&["MAILBOX user.a"]);
+    let mut now = 0;
+    while queue.state().quarantined == 0 {
+        let task = queue.next(now).expect("it is due");
+        queue.done(now, task.id, failed(REFUSED));
+        if queue.state().queued == 0 {
+            now = queue.wake_at().unwrap();
+        }
+    }
+    now = queue.wake_at().unwrap();
+    let task = queue.next(now).unwrap();
+    queue.done(now, task.id, failed(REFUSED));
+    let user = queue.next(now).unwrap();
+    assert_eq!(user.work, Work::User(Text::from("a")));
+    queue.done(now, user.id, Ok(()));
+    let state = queue.state();
+    assert_eq!(
+        (state.queued, state.probes, state.quarantined),
+        (0, 1, 1),
+        "somebody has to connect for it"
+    );
+    assert_eq!(work_in_turn(&mut queue, now), [mailboxes(&["user.a"])]);
+    let state = queue.state();
+    assert_eq!((state.probes, state.quarantined), (0, 0));
+}
+
 #[test]
 fn released_entries_are_as_new_and_restored_ones_wait() {
     let mut queue = queue_of(&["UNUSER a"]);
