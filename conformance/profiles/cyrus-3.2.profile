@@ -12,6 +12,12 @@ reason: an initial response that is no base64 counts for none
 rules: [CS-AUTH-3] [CS-VER-29]
 evidence: spec/observed.jsonl authentication
 
+scenario: dlist/file-in-a-malformed-line
+does: OK Noop completed
+reason: a file in a malformed line is not stepped over: its bytes are read as commands
+rules: [CS-LIT-8] [CS-VER-26] [CS-EXC-19]
+evidence: spec/observed.jsonl stepping-over
+
 scenario: dlist/atom-too-long
 does: OK success
 reason: atoms have no limit

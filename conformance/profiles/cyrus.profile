@@ -7,6 +7,18 @@ reason: the tag is taken for the command; a stock master then waits ten seconds 
 rules: [CS-CONN-50] [CS-EXC-11]
 evidence: spec/observed.jsonl imap-probe
 
+scenario: connection/file-before-login
+does: OK Noop completed
+reason: a refused command's file is not stepped over: its bytes are read as commands
+rules: [CS-APPLY-1] [CS-EXC-19]
+evidence: spec/observed.jsonl stepping-over
+
+scenario: dlist/octets-of-a-malformed-line@4
+does: OK Noop completed
+reason: a synchronising literal in a malformed line is not stepped over: its bytes are read as commands
+rules: [CS-LIT-8] [CS-EXC-19]
+evidence: spec/observed.jsonl stepping-over
+
 scenario: login/too-many-failures
 does: <waits>
 reason: any number of logins may be tried on one connection

@@ -179,6 +179,9 @@ impl<'a> Play<'a> {
             Action::Have(text) => self.have(step, text)?,
             Action::Ask(text) => {
                 let bytes = [self.scope.bytes(text)?.as_slice(), b"\r\n"].concat();
+                if matches!(self.wires.get(STATE), Some(Some(_))) {
+                    self.leave(STATE)?;
+                }
                 self.wires.remove(STATE);
                 self.open(STATE, Start::Login)?;
                 self.send(STATE, &bytes);
@@ -480,29 +483,42 @@ impl<'a> Play<'a> {
         }
     }
 
-    /// Every open connection must still answer a NOOP, with nothing before its answer.
+    /// Every connection that is still open must answer EXIT with one line, and close [CS-CONN-13]. Whatever a server said beyond what the
+    /// scenario asked for comes before that line, whatever its words: it is one line too many.
     fn in_step(&mut self) -> Done {
-        let is_numbered = |name: &&String| name.chars().all(|c| c.is_ascii_digit());
         let open: Vec<String> = self
             .wires
             .iter()
-            .filter(|(name, wire)| wire.is_some() && is_numbered(name))
+            .filter(|(_, wire)| wire.is_some())
             .map(|(name, _)| name.clone())
             .collect();
-        for connection in open {
-            self.send(&connection, b"NOOP\r\n");
-            let heard = self.hear(&connection, self.patience)?;
-            if !matches!(&heard, Heard::Line(line) if line.starts_with(b"OK ")) {
-                let last = self.scenario.steps.last();
-                return Err(Stop::Failed(Box::new(Failure {
-                    line: last.map_or(0, |step| step.line),
-                    expected: "(after the last step, NOOP is answered) S: OK *".to_owned(),
-                    why: "the connection is not in step any more".to_owned(),
-                    heard,
-                })));
+        open.iter().try_for_each(|connection| self.leave(connection))
+    }
+
+    /// Ends one connection, as [`Play::in_step`] asks.
+    fn leave(&mut self, connection: &str) -> Done {
+        self.send(connection, b"EXIT\r\n");
+        let first = self.hear(connection, self.patience)?;
+        let is_answer = matches!(&first, Heard::Line(line) if line.starts_with(b"OK "));
+        let (heard, why) = if is_answer {
+            match self.hear(connection, self.patience)? {
+                Heard::Closed => return Ok(()),
+                Heard::Waits => (Heard::Waits, "EXIT was answered, and the connection stays open"),
+                Heard::Line(_) => (
+                    first,
+                    "more came than was asked for: EXIT is answered with one line",
+                ),
             }
-        }
-        Ok(())
+        } else {
+            (first, "the connection is not in step any more")
+        };
+        let line = self.scenario.steps.last().map_or(0, |step| step.line);
+        Err(Stop::Failed(Box::new(Failure {
+            line,
+            expected: "(after the last step, EXIT is answered with one line, then) S: <closed>".to_owned(),
+            why: why.to_owned(),
+            heard,
+        })))
     }
 
     /// Removes what was made, as far as the server lets us.
