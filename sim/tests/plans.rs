@@ -71,6 +71,8 @@ plans! {
     two_names_that_both_tell_in_step_are_not_swapped_for_ever,
     two_names_that_were_swapped_are_not_swapped_for_ever,
     two_messages_in_two_orders_look_alike_to_the_crcs,
+    // [CS-SPLIT-31]
+    what_both_moved_to_one_uid_is_not_there_twice,
     what_both_settle_in_step_is_settled_by_one,
     what_both_settled_but_for_two_is_seen,
     // [CS-SPLIT-46]

@@ -44,6 +44,8 @@ pub(super) struct Found {
     pub(super) is_complete: bool,
     crc: SyncCrc,
     fresh: BTreeSet<Print>,
+    /// Of one UID and the same bytes, and yet two messages: both moved there, each on its side. By ours, with theirs.
+    doubles: BTreeMap<Print, Print>,
 }
 
 /// What is to be done.
@@ -110,6 +112,7 @@ impl Found {
             is_complete: true,
             crc: SyncCrc::EMPTY,
             fresh: BTreeSet::new(),
+            doubles: BTreeMap::new(),
         }
     }
 
@@ -127,6 +130,9 @@ impl Found {
             if is_lacking && !ours.is_expunged() && self.fresh.len() < FRESH_MAX {
                 self.fresh.insert(print_of(ours));
             }
+            if let Some(theirs) = &item.theirs {
+                self.take_double(ours, theirs);
+            }
         }
         match (&item.judged.verdict, &item.theirs) {
             (Verdict::Keep, _) => {}
@@ -137,6 +143,48 @@ impl Found {
             (Verdict::Bury, Some(theirs)) => self.more_stale.push(theirs.uid),
             _ => self.is_complete = false,
         }
+    }
+
+    fn take_double(&mut self, ours: &Record, theirs: &Record) {
+        let is_one = ours.guid == theirs.guid && !ours.is_expunged() && !theirs.is_expunged();
+        if is_one && self.doubles.len() < FRESH_MAX {
+            let (ours, theirs) = (print_of(ours), print_of(theirs));
+            if ours != theirs {
+                self.doubles.insert(ours, theirs);
+            }
+        }
+    }
+
+    /// Copies that are known again at a UID where the replica has another message of the same bytes. The two are one from
+    /// now on, ours; so that none is lost, the other one has to be elsewhere. What the replica has of ours elsewhere, by the
+    /// print. [CS-SPLIT-31]
+    fn known_doubles(&self) -> BTreeMap<Print, Record> {
+        if self.doubles.is_empty() {
+            return BTreeMap::new();
+        }
+        let comes = |item: &&Item| {
+            matches!(
+                item.judged.verdict,
+                Verdict::Adopt | Verdict::CopyBack | Verdict::Split
+            )
+        };
+        let theirs = self
+            .items
+            .iter()
+            .filter(comes)
+            .filter_map(|item| item.theirs.as_ref());
+        let coming: BTreeMap<Print, &Record> = theirs
+            .filter(|theirs| !theirs.is_expunged())
+            .map(|theirs| (print_of(theirs), theirs))
+            .collect();
+        let is_elsewhere = |print: &Print| {
+            self.fresh.contains(print) || self.doubles.contains_key(print) || coming.contains_key(print)
+        };
+        self.doubles
+            .iter()
+            .filter(|(_, theirs)| is_elsewhere(theirs))
+            .filter_map(|(ours, _)| Some((ours.clone(), (*coming.get(ours)?).clone())))
+            .collect()
     }
 }
 
@@ -181,11 +229,20 @@ struct Resolver {
     moves: Vec<(Move, &'static str)>,
     /// Which of the moves come from there.
     copied: BTreeMap<Print, usize>,
+    /// What is there elsewhere of ours that stands where the replica has another message of the same bytes.
+    doubles: BTreeMap<Print, Record>,
     left_behind: Vec<Record>,
 }
 
 /// Decides UIDs and modseqs of all that was found. `now` is in seconds since the epoch.
-pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
+pub(super) fn resolve(mut found: Found, now: i64) -> Tried<Resolved> {
+    let doubles = found.known_doubles();
+    for item in &mut found.items {
+        let is_here = |theirs: &Record| doubles.contains_key(&print_of(theirs));
+        if item.judged.verdict == Verdict::Adopt && item.theirs.as_ref().is_some_and(is_here) {
+            item.judged.verdict = Verdict::CopyBack;
+        }
+    }
     let (line, sides) = (&found.line, &found.sides);
     let mut after = found.before.clone();
     after.uidvalidity = after.uidvalidity.max(line.uidvalidity.unwrap_or(0));
@@ -200,6 +257,8 @@ pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
         // Recomputed on the way; the kept ones may be what is wrong. [CS-CRC-10]
         after.crc = found.crc;
     }
+    let mut fresh = found.fresh;
+    fresh.extend(doubles.keys().cloned());
     let mut resolver = Resolver {
         resolved: Resolved {
             before: found.before,
@@ -212,11 +271,12 @@ pub(super) fn resolve(found: Found, now: i64) -> Tried<Resolved> {
             decisions: Vec::new(),
         },
         behind: Behind::new(&found.items),
-        fresh: found.fresh,
+        fresh,
         now,
         adopted: Vec::new(),
         moves: Vec::new(),
         copied: BTreeMap::new(),
+        doubles,
         left_behind: Vec::new(),
     };
     for item in found.items {
@@ -286,7 +346,10 @@ impl Resolver {
         match (item.judged.verdict, item.ours, item.theirs) {
             (Verdict::Rewrite(mut record, deed), Some(ours), theirs) => {
                 match &theirs {
-                    Some(theirs) => record.last_updated = record.last_updated.max(theirs.last_updated),
+                    Some(theirs) => {
+                        record.last_updated = record.last_updated.max(theirs.last_updated);
+                        record = self.changed_elsewhere(&record, theirs).unwrap_or(record);
+                    }
                     None => record = self.changed_there(&record).unwrap_or(record),
                 }
                 if let Some(deed) = deed {
@@ -354,6 +417,15 @@ impl Resolver {
         }
     }
 
+    /// The same for a copy at whose UID the replica has another message of the same bytes. What was changed last, counts.
+    fn changed_elsewhere(&self, copy: &Record, theirs: &Record) -> Option<Record> {
+        if copy.is_expunged() || self.doubles.is_empty() {
+            return None;
+        }
+        let original = self.doubles.get(&print_of(copy))?;
+        changed_since(copy, original).filter(|_| original.modseq > theirs.modseq)
+    }
+
     fn finish(mut self) -> Tried<Resolved> {
         let came: BTreeSet<Print> = self.adopted.iter().map(|(record, _)| print_of(record)).collect();
         let moved = self.moves.iter().filter_map(|(moved, _)| match moved {
@@ -415,5 +487,115 @@ impl Resolver {
             .ok_or_else(|| Trouble::Item(format!("{}: no UIDs are left", after.name)))?;
         after.last_uid = uid;
         Ok(uid)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::Now;
+    use crate::local::{self, Moment, NewMailbox};
+    use crate::master::merge_rules::{both, only_ours, only_theirs};
+    use protocol::Flags;
+
+    /// Message `bytes`, told from others of the same bytes by its date.
+    fn record(uid: u32, modseq: u64, bytes: u8, date: i64) -> Record {
+        Record {
+            uid,
+            modseq,
+            last_updated: 100,
+            flags: Flags::default(),
+            internaldate: date,
+            size: 1,
+            guid: Guid::from_bytes([bytes; 20]),
+            annotations: Vec::new(),
+        }
+    }
+
+    fn compare(ours: &[Record], theirs: &[Record]) -> Resolved {
+        let moment = Moment {
+            now: Now(1),
+            modseq_after: 0,
+        };
+        let new = NewMailbox {
+            name: Text::from("user.jane"),
+            uniqueid: Text::from("id"),
+            partition: Text::from("default"),
+            acl: None,
+        };
+        let mut mailbox = local::create(moment, &[], new).expect("a name of nobody");
+        let highest = |records: &[Record]| records.iter().map(|r| r.modseq).max().unwrap_or(0);
+        let last = |records: &[Record]| records.last().map_or(0, |r| r.uid);
+        mailbox.last_uid = last(ours);
+        mailbox.highestmodseq = highest(ours);
+        let line = MailboxLine {
+            last_uid: Some(last(theirs)),
+            highestmodseq: Some(highest(theirs)),
+            uidvalidity: Some(mailbox.uidvalidity),
+            ..MailboxLine::default()
+        };
+        let sides = Sides::new(&mailbox, &line, None).expect("all keys");
+        let mut found = Found::new(mailbox, true, line, sides);
+        for uid in 1..=last(ours).max(last(theirs)) {
+            let at = |records: &[Record]| records.iter().find(|r| r.uid == uid).cloned();
+            let (ours, theirs) = (at(ours), at(theirs));
+            let judged = match (&ours, &theirs) {
+                (Some(ours), Some(theirs)) => both(ours, theirs, &sides),
+                (Some(ours), None) => only_ours(ours, uid < sides.their_last_uid, &sides),
+                (None, Some(theirs)) => only_theirs(theirs, false, &sides),
+                (None, None) => continue,
+            };
+            found.take(Item { judged, ours, theirs });
+        }
+        match resolve(found, 200) {
+            Ok(resolved) => resolved,
+            Err(_) => panic!("it can be settled"),
+        }
+    }
+
+    /// Dates of the messages `bytes` that live here in the end, ascending.
+    fn dates_of(bytes: u8, ours: &[Record], resolved: &Resolved) -> Vec<i64> {
+        let mut records: BTreeMap<u32, &Record> = ours.iter().map(|r| (r.uid, r)).collect();
+        records.extend(resolved.writes.iter().map(|r| (r.uid, r)));
+        let living = records.values().filter(|r| !r.is_expunged());
+        let mut dates: Vec<i64> = living
+            .filter(|r| r.guid == Guid::from_bytes([bytes; 20]))
+            .map(|r| r.internaldate)
+            .collect();
+        dates.sort_unstable();
+        dates
+    }
+
+    #[test]
+    fn what_both_moved_to_one_uid_is_not_copied_again() {
+        let here = [record(4, 7, 1, 50), record(5, 8, 7, 50), record(6, 9, 7, 51)];
+        let there = [record(5, 9, 1, 50), record(6, 10, 7, 50), record(7, 11, 7, 51)];
+        for (ours, theirs) in [(&here, &there), (&there, &here)] {
+            let resolved = compare(ours, theirs);
+            assert_eq!(dates_of(7, ours, &resolved), [50, 51]);
+            assert_eq!(dates_of(1, ours, &resolved), [50]);
+        }
+        let resolved = compare(&here, &there);
+        assert_eq!(resolved.expunge_there, [5, 7]);
+    }
+
+    #[test]
+    fn what_was_changed_of_it_goes_over_to_the_copy() {
+        let ours = [record(4, 7, 1, 50), record(5, 8, 7, 50), record(6, 9, 7, 51)];
+        let mut theirs = [record(5, 9, 1, 50), record(6, 10, 7, 50), record(7, 11, 7, 51)];
+        theirs[2].flags.system = SystemFlags::FLAGGED;
+        let resolved = compare(&ours, &theirs);
+        let copy = resolved.writes.iter().find(|r| r.uid == 6);
+        assert_eq!(copy.map(|r| r.flags.system), Some(SystemFlags::FLAGGED));
+    }
+
+    #[test]
+    fn as_many_stay_as_there_were() {
+        // The one that ours takes the place of is nowhere else.
+        let ours = [record(6, 9, 7, 51)];
+        let theirs = [record(5, 9, 1, 50), record(6, 10, 7, 50), record(7, 11, 7, 51)];
+        let resolved = compare(&ours, &theirs);
+        assert_eq!(dates_of(7, &ours, &resolved).len(), 2);
+        assert_eq!(dates_of(1, &ours, &resolved), [50]);
     }
 }
