@@ -42,6 +42,7 @@ does: * LSUB (*)
 does: * ANNOTATION %(VALUE <repeat:1024 x> ...)
 reason: literals are sent as {n+}, which clients with the fix of CVE-2024-34055 do not read
 rules: [CS-LIT-3] [CS-VER-4]
+evidence: seen 3.2: GET META u -> * LSUB ({3+}\r\na%b); the same for a\b, a"b and a\xe9b; VALUE {1024+}\r\nxxx... in * ANNOTATION
 
 scenario: dlist/elements-that-are-no-text dlist/list-where-text-is-asked-for@1 dlist/list-where-text-is-asked-for@2 dlist/list-where-text-is-asked-for@3 dlist/list-where-text-is-asked-for@4
 does: <closed>
@@ -95,6 +96,7 @@ scenario: get/user-without-mailboxes-has-nothing
 does: * SEEN %(UNIQUEID <id:a> ...)
 reason: what a user without a mailbox has is listed, too
 rules: [CS-GET-15] [CS-VER-25]
+evidence: seen 3.2: GET USER u -> * SEEN %(UNIQUEID ... LASTREAD 1 LASTUID 2 LASTCHANGE 3 SEENUIDS 1)
 
 scenario: annotation/raises-no-modseq
 does: * MAILBOX %(HIGHESTMODSEQ 6 ...)
@@ -142,6 +144,7 @@ scenario: rename/intermediate
 does: NO IMAP_MAILBOX_NONEXISTENT *
 reason: intermediates are no mailboxes there
 rules: [CS-APPLY-20] [CS-VER-5]
+evidence: seen 3.2: APPLY RENAME %(OLDMBOXNAME user.u.m NEWMBOXNAME user.u.n PARTITION default) -> NO IMAP_MAILBOX_NONEXISTENT No Such Mailbox
 
 scenario: rename/uidvalidity-is-ignored
 does: * MAILBOX %(UIDVALIDITY 5000 ...)
@@ -171,10 +174,12 @@ scenario: tls/banner-again
 does: * OK *
 reason: deflate is not offered inside TLS, and SIEVE-MAILBOX came with 3.6
 rules: [CS-EXC-32] [CS-VER-39]
+evidence: seen 3.2: inside TLS -> * SASL PLAIN | * OK cyrus.example Cyrus sync server 3.2.6-Debian-3.2.6-2+deb11u2
 
 scenario: get/fetch-sieve-of-a-compiled-name
 does: * SIEVE %(FILENAME something.bc ...)
 reason: the files of the sieve directory are sent, compiled ones as well
 rules: [CS-GET-21] [CS-VER-18]
+evidence: seen 3.2: GET FETCH_SIEVE %(USERID u FILENAME something.bc) -> * SIEVE %(USERID u FILENAME something.bc CONTENT {32+}\r\nCyrSBytecode\x00\x00\x00\x1b...)
 
 conforms: get/fetch-under-another-name mailbox/deleted-name-with-leading-zeros

@@ -36,3 +36,4 @@ scenario: force/record-modseq-backwards
 does: * Fatal error: Internal error: assertion failed: *
 reason: the process dies of it, FORCE or not
 rules: [CS-APPLY-49] [CS-MBOX-30]
+evidence: seen 3.6: APPLY MAILBOX behind APPLY FORCE -> * Fatal error: Internal error: assertion failed: imap/mailbox.c: 4421: record->modseq >= oldrecord.modseq

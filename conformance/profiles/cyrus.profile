@@ -23,11 +23,13 @@ scenario: login/too-many-failures
 does: <waits>
 reason: any number of logins may be tried on one connection
 rules: [CS-AUTH-18]
+evidence: seen 3.2 3.6 3.10 3.12: AUTHENTICATE PLAIN, the fifth time -> NO authentication failure, and nothing more
 
 scenario: login/unknown-user
 does: NO user not found
 reason: the SASL library tells an unknown user from a wrong password, so that user ids can be guessed
 rules: [CS-AUTH-5]
+evidence: seen 3.2 3.6 3.10 3.12: AUTHENTICATE PLAIN of a user that nobody has made -> NO user not found; of one that is there -> NO authentication failure
 
 scenario: dlist/missing-value dlist/open-list dlist/open-list-behind-a-file
 does: <waits>
@@ -51,17 +53,20 @@ scenario: dlist/number-that-is-none@5
 does: OK success
 reason: a number of more than 32 bits is cut to its lower half
 rules: [CS-DLIST-12]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY MAILBOX %(... LAST_UID 4294967296 ...) -> OK success
 
 scenario: dlist/date-before-1970 dlist/seen-dates-before-1970
 does: NO IMAP_PROTOCOL_ERROR Protocol error
 does: NO IMAP_PROTOCOL_BAD_PARAMETERS
 reason: a server reads no sign before a date, though a client does
 rules: [CS-DLIST-12]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY MAILBOX with INTERNALDATE -5 -> NO IMAP_PROTOCOL_ERROR Protocol error; APPLY SEEN %(... LASTREAD -5 LASTUID 1 LASTCHANGE -1 SEENUIDS 1) -> NO IMAP_PROTOCOL_BAD_PARAMETERS
 
 scenario: dlist/nested-too-deeply
 does: OK success
 reason: nesting has no limit
 rules: [CS-LIT-9]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY SUB %(... X-UNKNOWN ((((... with more than 64 of them -> OK success
 
 scenario: dlist/literal-without-a-plus
 does: <closed>
@@ -206,36 +211,43 @@ scenario: dlist/key-begins-with-a-brace-or-8-bit-byte@3
 does: * Fatal error: Trying to unput wrong character
 reason: the reader puts the byte back with its sign
 rules: [CS-DLIST-11]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY SUB %(\xc3\xa4 1 MBOXNAME a USERID u) -> * Fatal error: Trying to unput wrong character
 
 scenario: rename/inbox-to-a-mailbox-of-its-user rename/inbox-to-another-user
 does: NO IMAP_MAILBOX_NOTSUPPORTED *
 reason: an INBOX keeps its name unless allowusermoves is on
 rules: [CS-APPLY-18] [CS-EXC-33]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY RENAME %(OLDMBOXNAME user.u NEWMBOXNAME user.u.a PARTITION default) -> NO IMAP_MAILBOX_NOTSUPPORTED Operation is not supported on mailbox; the same to user.ub
 
 scenario: restore/annotations-added
 does: OK success
 reason: what RESTORE says of a mailbox's annotations is not looked at
 rules: [CS-RESTORE-2]
+evidence: seen 3.2 3.6 3.10 3.12: GET ANNOTATION user.u.a -> * ANNOTATION %(MBOXNAME user.u.a ENTRY /comment USERID u VALUE old) | OK success, with no line for /vendor/x
 
 scenario: subscriptions/longest-name@1019 subscriptions/longest-name@4000
 does: * Fatal error: word too long
 reason: the process dies of the line that it wrote itself
 rules: [CS-EXC-3] [CS-APPLY-24]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY SUB %(MBOXNAME user.xxx... USERID u) of 1,019 and of 4,000 bytes -> * Fatal error: word too long
 
 scenario: tls/banner-again
 does: * SIEVE-MAILBOX
 reason: deflate is not offered inside TLS
 rules: [CS-EXC-32] [CS-VER-45]
+evidence: seen 3.6 3.10 3.12: inside TLS -> * SASL PLAIN | * SIEVE-MAILBOX
 
 scenario: together/mail-that-came-meanwhile together/renamed-since-it-was-looked-at
 does: OK success
 reason: a delete or a rename goes by the name alone
 rules: [CS-EXC-42]
+evidence: seen 3.2 3.6 3.10 3.12: C1 GET MAILBOXES (user.u.a), C2 APPLY MAILBOX with UID 1, C1 APPLY UNMAILBOX user.u.a -> OK success; C2 APPLY RENAME of user.u.b to user.u.a, C1 APPLY RENAME of user.u.a -> OK success
 
 scenario: userflags/added userflags/in-the-order-they-came userflags/stay-behind-the-record
 does: * MAILBOX %(!USERFLAGS ...)
 reason: USERFLAGS came with 3.12
 rules: [CS-VER-28] [CS-MBOX-28]
+evidence: seen 3.2 3.6 3.10: GET MAILBOXES (user.u.a) -> * MAILBOX %(UNIQUEID ... LAST_UID 1 HIGHESTMODSEQ 2 ...), with no key USERFLAGS
 
 scenario: sieve/does-not-compile
 does: NO IMAP_SYNC_BADSIEVE *
@@ -248,13 +260,16 @@ scenario: get/fetch-under-another-name
 does: * MESSAGE *
 reason: the mailbox is found by its UNIQUEID
 rules: [CS-VER-23]
+evidence: seen 3.6 3.10 3.12: GET FETCH %(MBOXNAME user.u.b PARTITION default UNIQUEID (that of user.u.a) GUID ... UID 1) -> * MESSAGE %{default ... 161}\r\nFrom: ...
 
 scenario: mailbox/deleted-name-with-leading-zeros
 does: * MAILBOX %(MBOXNAME DELETED.<box:a>.A0B1C2 ...)
 reason: the suffix is read as a number and written anew
 rules: [CS-VER-24] [CS-EXC-23]
+evidence: seen 3.6 3.10 3.12: made as DELETED.user.u.a.00A0B1C2; GET USER u -> * MAILBOX %(... MBOXNAME DELETED.user.u.a.A0B1C2 ...)
 
 scenario: tls/handshake-that-is-none
 does: <waits>
 reason: it says NO Starttls failed in clear, and goes on
 rules: [CS-AUTH-13] [CS-VER-30]
+evidence: seen 3.2 3.6 3.10: a line of text behind OK Begin TLS negotiation now -> NO Starttls failed | BAD IMAP_PROTOCOL_ERROR Unrecognized command | BAD Null command

@@ -2,10 +2,11 @@
 
 use conformance::cyrus::{self, Version};
 use conformance::programs;
+use conformance::suite::evidence;
 use conformance::suite::profile::{self, Profile};
 use conformance::suite::report::{Verdict, table};
 use conformance::suite::subjects::Kind;
-use conformance::suite::{command, profiles_folder, scenarios_folder};
+use conformance::suite::{command, profiles_folder, scenarios_folder, spec_folder};
 use std::collections::BTreeSet;
 
 type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -37,6 +38,30 @@ fn every_file_is_understood_and_cites_rules_that_exist() -> Outcome {
         faults.extend(unknown.map(|id| format!("profile {name} cites {id}, which no page defines")));
     }
     assert!(!scenarios.is_empty());
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn every_deviation_has_evidence_that_is_there() -> Outcome {
+    let root = spec_folder().join("..");
+    let mut faults = Vec::new();
+    for name in profile::names(&profiles_folder()) {
+        let profile = Profile::load(&profiles_folder(), &name)?;
+        let version = Version::ALL.iter().find(|version| name.ends_with(version.name()));
+        // What all versions have in common is listed in the file of each, too.
+        for deviation in profile
+            .deviations()
+            .iter()
+            .filter(|one| !one.scenarios.is_empty())
+        {
+            let version = version.map(|version| version.name());
+            if let Err(fault) = evidence::check(&deviation.evidence, version, &root) {
+                let (profile, scenarios) = (&deviation.profile, deviation.scenarios.join(" "));
+                faults.push(format!("{profile}, as {name} takes it: {scenarios}: {fault}"));
+            }
+        }
+    }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     Ok(())
 }

@@ -8,6 +8,7 @@ pub mod all;
 mod check;
 pub mod client;
 pub mod command;
+pub mod evidence;
 mod made;
 pub mod matching;
 pub mod pattern;

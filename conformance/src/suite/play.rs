@@ -10,6 +10,7 @@ use super::template::{self, Piece, Template};
 use super::wire::Wire;
 use crate::csync::dlist;
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 
 /// How long an answer is waited for; far above what any server needs.
@@ -108,6 +109,7 @@ pub fn play(
         transcript: Vec::new(),
         patience: known.map_or(PATIENCE, |known| known.patience(PATIENCE)),
         skipping: false,
+        is_over: false,
     };
     let done = play.steps().and_then(|()| play.in_step());
     let outcome = match done {
@@ -142,13 +144,15 @@ struct Play<'a> {
     patience: Duration,
     /// Whether data lines before the next expected one are passed over.
     skipping: bool,
+    /// Whether the server ended the scenario where it may.
+    is_over: bool,
 }
 
 impl<'a> Play<'a> {
     fn steps(&mut self) -> Done {
         let steps = &self.scenario.steps;
         let mut at = 0;
-        while let Some(step) = steps.get(at) {
+        while let Some(step) = steps.get(at).filter(|_| !self.is_over) {
             let group = steps[at..]
                 .iter()
                 .take_while(|next| is_grouped(next, step))
@@ -198,7 +202,7 @@ impl<'a> Play<'a> {
                 self.open(connection, Start::Banner)?;
                 self.login(connection)?;
             }
-            Action::Tls => self.tls(step)?,
+            Action::Tls { or_closed } => self.tls(step, *or_closed)?,
             Action::Deflate => self.wire(connection)?.deflate(),
             Action::Close => {
                 self.wires.insert(connection.to_owned(), None);
@@ -465,22 +469,24 @@ impl<'a> Play<'a> {
         Ok([b"APPLY MESSAGE (".as_slice(), &files.join(&b' '), b")"].concat())
     }
 
-    fn tls(&mut self, step: &Step) -> Done {
+    fn tls(&mut self, step: &Step, or_closed: bool) -> Done {
         let patience = self.patience;
-        match self.wire(&step.connection)?.tls(patience) {
-            Ok(()) => {
-                self.note(&step.connection, "TLS from here on");
-                Ok(())
-            }
-            Err(error) => {
-                self.wires.insert(step.connection.clone(), None);
-                Err(failed(
-                    step,
-                    Heard::Closed,
-                    format!("the TLS handshake failed: {error}"),
-                ))
-            }
+        let handshake = match self.wires.get_mut(&step.connection) {
+            Some(None) => Err(ErrorKind::UnexpectedEof.into()),
+            _ => self.wire(&step.connection)?.tls(patience),
+        };
+        let Err(error) = handshake else {
+            self.note(&step.connection, "TLS from here on");
+            return Ok(());
+        };
+        self.wires.insert(step.connection.clone(), None);
+        if or_closed && is_close(error.kind()) {
+            self.note(&step.connection, "closed by the server");
+            self.is_over = true;
+            return Ok(());
         }
+        let why = format!("the TLS handshake failed: {error}");
+        Err(failed(step, Heard::Closed, why))
     }
 
     /// Every connection that is still open must answer EXIT with one line, and close [CS-CONN-13]. Whatever a server said beyond what the
@@ -497,12 +503,17 @@ impl<'a> Play<'a> {
 
     /// Ends one connection, as [`Play::in_step`] asks.
     fn leave(&mut self, connection: &str) -> Done {
+        let length = self.transcript.len();
         self.send(connection, b"EXIT\r\n");
         let first = self.hear(connection, self.patience)?;
         let is_answer = matches!(&first, Heard::Line(line) if line.starts_with(b"OK "));
         let (heard, why) = if is_answer {
             match self.hear(connection, self.patience)? {
-                Heard::Closed => return Ok(()),
+                Heard::Closed => {
+                    // Nobody wants to read of what is the same in every scenario.
+                    self.transcript.truncate(length);
+                    return Ok(());
+                }
                 Heard::Waits => (Heard::Waits, "EXIT was answered, and the connection stays open"),
                 Heard::Line(_) => (
                     first,
@@ -545,6 +556,15 @@ impl<'a> Play<'a> {
 fn is_grouped(next: &Step, first: &Step) -> bool {
     let any_order = |step: &Step| matches!(step.action, Action::Expect { any_order: true, .. });
     any_order(first) && any_order(next) && next.connection == first.connection
+}
+
+/// Whether an error says that the other side has closed.
+fn is_close(kind: ErrorKind) -> bool {
+    use ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        kind,
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof
+    )
 }
 
 fn failed(step: &Step, heard: Heard, why: String) -> Stop {

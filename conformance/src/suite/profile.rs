@@ -266,10 +266,14 @@ fn deviation(profile: &str, block: &Block) -> Result<Deviation, String> {
             _ => return Err(format!("{line}: a deviation knows no key `{key}`")),
         }
     }
-    if found.does.is_empty() || found.reason.is_empty() {
-        return Err(format!(
-            "{line}: a deviation says what it `does:` and the `reason:`"
-        ));
+    let missing = [
+        ("does", found.does.is_empty()),
+        ("reason", found.reason.is_empty()),
+        ("rules", found.rules.is_empty()),
+        ("evidence", found.evidence.is_empty()),
+    ];
+    if let Some((key, _)) = missing.iter().find(|(_, is_missing)| *is_missing) {
+        return Err(format!("{line}: a deviation has a line `{key}:`"));
     }
     Ok(found)
 }
@@ -295,10 +299,23 @@ mod tests {
     }
 
     #[test]
+    fn a_deviation_has_a_reason_rules_and_evidence() {
+        let whole =
+            "scenario: get/a\ndoes: <closed>\nreason: dies\nrules: [CS-EXC-3]\nevidence: seen 1: x -> y\n";
+        let parse = |text: &str| Profile::parse(Path::new("/nowhere"), "x", &format!("about: x\n\n{text}"));
+        assert!(parse(whole).is_ok());
+        for key in ["does", "reason", "rules", "evidence"] {
+            let without: Vec<&str> = whole.lines().filter(|line| !line.starts_with(key)).collect();
+            let fault = parse(&without.join("\n")).expect_err(key);
+            assert!(fault.contains(key), "{fault}");
+        }
+    }
+
+    #[test]
     fn what_is_nearer_counts() {
         let folder = tempfile::tempdir().expect("a folder");
-        let base = "about: all\n\nscenario: get/a get/b\ndoes: <closed>\nreason: dies\n\nskip: sieve/*\nreason: none\n";
-        let own = "about: one\nextends: base\nbanner: v1\n\nscenario: get/a\ndoes: NO *\ndoes: <waits>\nreason: later\n\nconforms: get/b\n";
+        let base = "about: all\n\nscenario: get/a get/b\ndoes: <closed>\nreason: dies\nrules: [CS-EXC-3]\nevidence: seen 1: x -> y\n\nskip: sieve/*\nreason: none\n";
+        let own = "about: one\nextends: base\nbanner: v1\n\nscenario: get/a\ndoes: NO *\ndoes: <waits>\nreason: later\nrules: [CS-EXC-3]\nevidence: seen 2: x -> y\n\nconforms: get/b\n";
         std::fs::write(folder.path().join("base.profile"), base).expect("written");
         std::fs::write(folder.path().join("own.profile"), own).expect("written");
         let profile = Profile::load(folder.path(), "own").expect("readable");

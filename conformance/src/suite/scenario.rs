@@ -96,7 +96,10 @@ pub enum Action {
     /// Logs in as the administrator.
     Login,
     /// Shakes hands for TLS.
-    Tls,
+    Tls {
+        /// Whether the server may have closed instead, which ends the scenario well.
+        or_closed: bool,
+    },
     /// Both directions are deflated from here on.
     Deflate,
     /// Closes the connection.
@@ -446,7 +449,13 @@ fn command(word: &str, rest: &str) -> Result<(String, Action), String> {
         "connect" => Action::Connect,
         "socket" => Action::Socket,
         "login" => Action::Login,
-        "tls" => Action::Tls,
+        "tls" => Action::Tls {
+            or_closed: match rest {
+                "" => false,
+                "or closed" => true,
+                _ => return Err(format!("`tls: {rest}` is no step; `tls: or closed` is one")),
+            },
+        },
         "deflate" => Action::Deflate,
         "close" => Action::Close,
         "half-close" => Action::HalfClose,
