@@ -9,6 +9,12 @@ reason: a deletion that came over csync, as the suite brings it about, is not pa
 evidence: seen 3.12: a mailbox that APPLY UNMAILBOX of the suite removed here, and * MAILBOX %(... MBOXNAME user.u.a ...) of it there -> EXIT, with no APPLY UNMAILBOX before it; the matrix deletes one by IMAP, and it goes
 rules: [CS-MASTER-11]
 
+scenario: master/names-exchanged
+does: exit 1
+reason: with mailboxes that came over csync, as the suite brings it about, a cycle of names is not broken; where IMAP renamed them, the names go by way of the third that they had
+rules: [CS-MASTER-14] [CS-VER-34]
+evidence: spec/sessions/3.12/16-swap.jsonl 16-swap
+
 scenario: rolling/in-the-order-of-the-log
 does: not sent
 reason: mailboxes are done before quotas, whatever the log's order

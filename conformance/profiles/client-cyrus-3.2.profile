@@ -3,6 +3,8 @@ extends: client-cyrus
 
 conforms: master/capabilities-without-their-line
 
+conforms: master/deleted-in-the-deleted-branch
+
 scenario: master/checksum-once
 does: not sent
 reason: the state is not asked for again before the second attempt

@@ -40,7 +40,13 @@ scenario: master/names-exchanged
 does: exit 1
 reason: a cycle of names is not broken, and fails in every run
 rules: [CS-MASTER-14]
-evidence: seen 3.2 3.6 3.10 3.12: two mailboxes of the other's name in the answer to GET USER -> EXIT (from 3.6 behind GET USER twice more), with no APPLY RENAME before it, and exit 1
+evidence: seen 3.2 3.6 3.10: two mailboxes of the other's name in the answer to GET USER -> EXIT (from 3.6 behind GET USER twice more), with no APPLY RENAME before it, and exit 1
+
+scenario: master/deleted-in-the-deleted-branch
+does: not sent
+reason: what goes from the DELETED branch is left to the replica's own cyr_expire
+rules: [CS-VER-21] [CS-MASTER-11]
+evidence: seen 3.6 3.10 3.12: APPLY UNMAILBOX of DELETED.user.u.a.65A0B1C2 here, and * MAILBOX of it in the answer to GET USER -> EXIT, with no APPLY UNMAILBOX before it
 
 scenario: master/other-mailboxes-go-on
 does: NO IMAP_MAILBOX_NONEXISTENT *

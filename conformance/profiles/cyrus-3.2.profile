@@ -30,6 +30,12 @@ reason: the answer does not begin with [TOOBIG]
 rules: [CS-LIT-9]
 evidence: spec/observed.jsonl limits
 
+scenario: dlist/record-too-long
+does: NO IMAP_PROTOCOL_ERROR Protocol error
+reason: neither literals nor records have a limit; the record is refused for what it lacks
+rules: [CS-LIT-9] [CS-LIMIT-11]
+evidence: seen 3.2: APPLY MAILBOX %(... RECORD (%(UID 1 X-A {3500000+}\r\nxxx... X-B {3500000+}\r\nxxx...))) -> NO IMAP_PROTOCOL_ERROR Protocol error
+
 scenario: dlist/literal-too-long
 does: <waits>
 reason: literals have no limit

@@ -68,6 +68,24 @@ reason: nesting has no limit
 rules: [CS-LIT-9]
 evidence: seen 3.2 3.6 3.10 3.12: APPLY SUB %(... X-UNKNOWN ((((... with more than 64 of them -> OK success
 
+scenario: apply/records-before-the-keys
+does: NO IMAP_PROTOCOL_ERROR Protocol error
+reason: records may come before the keys without a limit; these are refused for what they hold
+rules: [CS-EXC-20] [CS-LIMIT-20]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY MAILBOX %(RECORD (...) UNIQUEID ...) with 18 MB of records -> NO IMAP_PROTOCOL_ERROR Protocol error
+
+scenario: dlist/list-of-too-many
+does: OK success
+reason: elements have no limit
+rules: [CS-LIT-9] [CS-LIMIT-8]
+evidence: seen 3.2 3.6 3.10 3.12: GET MAILBOXES (x x x ...) of 140,000 names -> OK success
+
+scenario: dlist/file-too-long
+does: * Fatal error: num too big
+reason: the number is refused, with no word of a limit
+rules: [CS-LIT-9] [CS-LIMIT-12]
+evidence: seen 3.2 3.6 3.10 3.12: APPLY MESSAGE (%{default a9993e364706816aba3e25717850c26c9cd0d89d 4294967296} -> * Fatal error: num too big
+
 scenario: dlist/literal-without-a-plus
 does: <closed>
 reason: the process dies of a synchronising literal since the fix of CVE-2024-34055

@@ -6,7 +6,9 @@ use conformance::ports::Port;
 use conformance::process;
 use conformance::programs::{self, Twin};
 use conformance::proxy::Proxy;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -164,7 +166,7 @@ fn runs(id: u32) -> bool {
     !state.is_empty() && !state.starts_with('Z')
 }
 
-/// [CS-SVC-2] [CS-SVC-3] [CS-SVC-8] [CS-SVC-9]
+/// [CS-SVC-1] [CS-SVC-2] [CS-SVC-3] [CS-SVC-8] [CS-SVC-9]
 #[test]
 fn a_cyrus_replicates_into_a_service_of_its_own_master() -> Outcome {
     let Some(served) = Served::start("service_replicates")? else {
@@ -201,6 +203,62 @@ fn a_cyrus_replicates_into_a_service_of_its_own_master() -> Outcome {
     for mut csync in held {
         assert!(csync.ask(b"GET USER anna")?.is_ok());
     }
+    Ok(())
+}
+
+/// Whether some process has locked the file.
+fn is_locked(path: &Path) -> bool {
+    let Ok(of) = path.metadata() else { return false };
+    let inode = format!(":{} ", of.ino());
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    locks
+        .lines()
+        .any(|line| line.contains(&inode) && line.contains(" WRITE ") && !line.contains("->"))
+}
+
+/// What a stock `sync_server` tells its master, and that its children take turns to accept; read in master's place.
+/// [CS-SVC-4] [CS-SVC-5] [CS-SVC-6] [CS-SVC-7] [CS-SVC-9] [CS-SVC-10]
+#[test]
+fn a_stock_child_tells_of_its_connection() -> Outcome {
+    if !cyrus::usable("service_stock_child") {
+        return Ok(());
+    }
+    let cyrus = Cyrus::start(Setup::new("mail", &[USER]))?;
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+    let (mut pipe, to_master) = std::io::pipe()?;
+    let script = cyrus.directory().join("child");
+    std::fs::write(
+        &script,
+        "#!/bin/sh\nexec 4<&2 3>&1 >/dev/null 2>&1\nCYRUS_SERVICE=csync CYRUS_ID=7 exec /usr/lib/cyrus/bin/sync_server \"$@\"\n",
+    )?;
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755))?;
+    let mut command = cyrus.command(&script.display().to_string());
+    command
+        .stderr(OwnedFd::from(listener))
+        .stdout(OwnedFd::from(to_master));
+    let mut child = process::Daemon::start(&mut command)?;
+    drop(command);
+    // The pipe ends when nobody holds its other end, so this waits for the child and for nothing else.
+    let mut told = || -> std::io::Result<i32> {
+        let mut message = [0; 8];
+        pipe.read_exact(&mut message)?;
+        let [a, b, c, d, ..] = message;
+        Ok(i32::from_ne_bytes([a, b, c, d]))
+    };
+    let lock = cyrus.directory().join("conf/socket/csync-7.lock");
+    wait_for("the lock for accepting", || {
+        is_locked(&lock) || child.ended().is_some()
+    });
+    assert_eq!(child.ended(), None);
+    let mut csync = Csync::tcp(&address)?;
+    assert_eq!((told()?, told()?), (2, 3), "unavailable, connection");
+    wait_for("the lock to be given up", || !is_locked(&lock));
+    csync.login(ADMIN, PASSWORD)?;
+    assert!(csync.ask(b"GET USER nobody")?.is_ok());
+    drop(csync);
+    assert_eq!(told()?, 1, "available");
+    wait_for("the lock for the next one", || is_locked(&lock));
     Ok(())
 }
 

@@ -377,6 +377,7 @@ mod tests {
         assert_eq!(guests.count(), 1);
     }
 
+    /// [CS-LIMIT-2]
     #[tokio::test(start_paused = true)]
     async fn a_crowd_pays_for_those_who_come_from_elsewhere() {
         let guests = guests(4, 3);

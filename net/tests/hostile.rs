@@ -234,7 +234,7 @@ async fn a_banner_in_drops() {
     serving.abort();
 }
 
-/// A little that inflates to very much, as one line, as many, and as what is no line at all.
+/// A little that inflates to very much, as one line, as many, and as what is no line at all. [CS-LIMIT-15]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn deflate_bombs() {
     for (again, says) in [

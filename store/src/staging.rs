@@ -387,6 +387,7 @@ mod tests {
     }
 
     /// Both sides of the limit on all sessions together: what does not fit goes to the file, and comes back whole.
+    /// [CS-LIMIT-17]
     #[test]
     fn sessions_share_their_memory() {
         let dir = tempfile::tempdir().expect("temporary directory");
@@ -440,6 +441,7 @@ mod tests {
         (0..len).map(|at| seed.wrapping_add((at % 251) as u8)).collect()
     }
 
+    /// [CS-LIMIT-16]
     #[test]
     fn what_spills_reads_back_across_the_border() {
         let dir = tempfile::tempdir().expect("temporary directory");

@@ -5,7 +5,8 @@ use std::path::Path;
 
 /// Checks the text behind `evidence:`, which has one of two forms.
 ///
-/// `spec/observed.jsonl NAME, NAME` and `spec/vectors/FILE NAME` name entries, by their `check`, `id` or `fault`, of a file below `root`;
+/// `spec/observed.jsonl NAME, NAME`, `spec/vectors/FILE NAME` and `spec/sessions/FILE NAME` name entries, by their `check`, `id`, `fault` or
+/// `session`, of a file below `root`;
 /// `seen 3.2 3.6: WHAT -> ANSWER` names the versions and what they said. With `version` one of the recordings, or of the versions seen,
 /// must be of that version.
 ///
@@ -34,7 +35,11 @@ pub fn check(text: &str, version: Option<&str>, root: &Path) -> Result<(), Strin
         let found = lines
             .lines()
             .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find(|line| ["check", "id", "fault"].iter().any(|key| line[*key] == entry))
+            .find(|line| {
+                ["check", "id", "fault", "session"]
+                    .iter()
+                    .any(|key| line[*key] == entry)
+            })
             .ok_or_else(|| format!("{file} has no entry {entry}"))?;
         versions.extend(versions_of(&found));
     }
@@ -42,14 +47,16 @@ pub fn check(text: &str, version: Option<&str>, root: &Path) -> Result<(), Strin
     names(&versions, version)
 }
 
-/// The versions that an entry of a recording or of the vectors is of.
+/// The versions that an entry of a recording, of the vectors or of a session is of.
 fn versions_of(entry: &Value) -> Vec<String> {
     let observed = entry["observed"].as_array().into_iter().flatten();
     let recorded = observed.flat_map(|one| one["versions"].as_array().cloned().unwrap_or_default());
     let recorded = recorded.filter_map(|version| version.as_str().map(str::to_owned));
     let vectors = entry["cyrus"].as_object().into_iter().flatten();
+    let session = entry["version"].as_str().map(str::to_owned);
     recorded
         .chain(vectors.map(|(version, _)| version.clone()))
+        .chain(session)
         .collect()
 }
 

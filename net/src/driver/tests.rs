@@ -171,7 +171,7 @@ async fn the_peers_end_is_told_once() {
     assert_eq!(machine.seen, ["eof"]);
 }
 
-/// A machine with endless output is polled only as the peer reads.
+/// A machine with endless output is polled only as the peer reads. [CS-LIMIT-19]
 #[tokio::test]
 async fn a_peer_that_does_not_read_stops_the_machine() {
     struct Endless(Arc<AtomicUsize>);
@@ -219,6 +219,7 @@ async fn a_machine_that_does_not_listen_stops_the_peer() {
 }
 
 /// A peer that reads commands only when its answers are read, and a machine with more commands than the pipe holds.
+/// [CS-LIMIT-24]
 #[tokio::test]
 async fn answers_are_read_while_commands_are_stuck() {
     const EACH: usize = 1024 * 1024;
