@@ -91,10 +91,11 @@ fn read(path: &str, text: &str, found: &mut Vec<(String, Citation)>) {
     }
 }
 
-/// Whether the `#[cfg(test)]` at this line is of a declaration, with code below it.
+/// Whether the `#[cfg(test)]` at this line is of a declaration, with code below it, and not of a module with its body.
 fn text_declares(text: &str, number: usize) -> bool {
-    let rest = text.lines().skip(number + 1);
-    rest.take(2).any(|line| line.trim_end().ends_with(';'))
+    let mut rest = text.lines().skip(number + 1);
+    rest.find(|line| !line.trim_start().starts_with("#["))
+        .is_some_and(|line| line.trim_end().ends_with(';'))
 }
 
 fn kind(path: &str) -> Kind {
@@ -141,6 +142,25 @@ fn ids(line: &str) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_module_of_tests_is_a_test_and_a_declared_one_has_code_below() {
+        let id = format!("{}-A-1", "CS");
+        let kinds = |text: &str| {
+            let mut found = Vec::new();
+            read("toy/src/lib.rs", text, &mut found);
+            found
+                .into_iter()
+                .map(|(_, citation)| citation.kind)
+                .collect::<Vec<_>>()
+        };
+        let inside = format!(
+            "/// {id}\nfn a() {{}}\n#[cfg(test)]\nmod tests {{\n    use super::*;\n    /// {id}\n}}\n"
+        );
+        assert_eq!(kinds(&inside), [Kind::Code, Kind::Test]);
+        let declared = format!("#[cfg(test)]\n#[path = \"b.rs\"]\nmod tests;\n/// {id}\nfn a() {{}}\n");
+        assert_eq!(kinds(&declared), [Kind::Code]);
+    }
 
     #[test]
     fn ids_are_found_in_any_words() {
