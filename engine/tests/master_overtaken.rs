@@ -6,6 +6,8 @@ mod twin;
 use std::cell::Cell;
 
 use engine::master::{Ending, Job};
+use engine::name::Scope;
+use engine::ticket::Change;
 use protocol::Text;
 use twin::mail::Mail;
 use twin::pair::{self, master_config};
@@ -129,4 +131,33 @@ fn a_name_that_has_another_mailbox_by_now_is_not_deleted() {
         },
     );
     assert!(!has(&run, "APPLY UNMAILBOX user.jane.a"), "{:?}", run.said);
+}
+
+/// Another master of the store may have found no mailbox there yet, and told nothing of the partition.
+#[test]
+fn a_mailbox_that_was_moved_to_another_partition_while_it_was_sent_is_moved_there() {
+    for job in [pair::user("jane"), Job::Mailboxes(vec![Text::from("user.jane")])] {
+        let mut mail = Mail::new("m");
+        mail.create(&["user.jane"]);
+        let sent =
+            line(&mail, "m0001", "user.jane", "user.jane").replace("PARTITION NIL", "PARTITION default");
+        let is_sent = Cell::new(false);
+        let run = run(job, &mut mail, |mail, command| match command {
+            "APPLY MAILBOX user.jane 0" => {
+                is_sent.set(true);
+                let mut moved = mail.mailbox("user.jane");
+                moved.partition = Text::from("second");
+                mail.write(Scope::of(b"user.jane"), vec![Change::PutMailbox(Box::new(moved))]);
+                None
+            }
+            "GET USER jane" | "GET MAILBOXES (user.jane)" if is_sent.get() => {
+                Some(say(&format!("{sent}OK success")))
+            }
+            _ => None,
+        });
+        let moves = run.said.iter().filter(|said| {
+            said.starts_with("APPLY RENAME %(OLDMBOXNAME user.jane NEWMBOXNAME user.jane PARTITION second ")
+        });
+        assert_ne!(moves.count(), 0, "{:?}", run.said);
+    }
 }

@@ -28,6 +28,7 @@ plans! {
     a_copy_is_known_again_when_mail_came_to_its_uid,
     a_mailbox_does_not_come_back_to_a_user_who_goes,
     a_mailbox_made_anew_has_what_its_master_has,
+    a_mailbox_moved_to_another_partition_is_not_left_on_the_one_before,
     a_mailbox_sent_down_a_chain_again_raises_its_uidvalidity_once,
     a_mailbox_made_anew_is_not_deleted_for_the_one_before,
     a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
@@ -40,6 +41,7 @@ plans! {
     a_run_by_hand_takes_no_server_annotation_away_that_is_new,
     a_run_by_hand_tells_no_end_of_a_subscription_that_is_back,
     a_run_by_hand_tells_no_subscription_that_has_changed_meanwhile,
+    a_run_by_hand_that_failed_is_run_again,
     a_script_that_came_before_the_inbox_goes_down_a_chain,
     // [CS-LOG-43]
     a_script_that_went_before_its_user_goes_down_a_chain,
@@ -96,6 +98,7 @@ plans! {
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,
+    who_is_gone_and_has_a_mailbox_that_the_master_does_not_know_keeps_what_is_his,
 }
 
 #[test]

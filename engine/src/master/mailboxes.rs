@@ -19,7 +19,7 @@ pub(super) struct ToldShared {
 
 impl Run {
     /// Makes these mailboxes of one scope equal; each that fails is reported by its name. Once more when any of them went
-    /// or was renamed here meanwhile. [CS-MASTER-71]
+    /// or was moved here meanwhile. [CS-MASTER-71]
     pub(super) async fn do_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<()> {
         let mut failed = BTreeMap::new();
         for _ in 0..super::user::TELLS_MAX {
@@ -90,15 +90,19 @@ impl Run {
         self.do_shared_once().await
     }
 
-    /// Keeps under which names mailboxes were gone by.
+    /// Keeps under which names mailboxes were gone by, and on which partitions.
     pub(super) fn note_names(&mut self, batch: &Batch) {
         let real = batch.locals.iter().filter(|mailbox| !mailbox.is_placeholder());
-        let names = real.map(|mailbox| (mailbox.uniqueid.clone(), mailbox.name.clone()));
+        let names = real.map(|mailbox| {
+            let place = (mailbox.name.clone(), mailbox.partition.clone());
+            (mailbox.uniqueid.clone(), place)
+        });
         self.named = (!self.config.dry_run).then(|| names.collect());
     }
 
-    /// Whether any of these is gone or has another name by now: another master of this store may have told so before what
-    /// was told here. [CS-MASTER-71]
+    /// Whether any of these is gone, or has another name or partition by now: another master of this store may have told so
+    /// before what was told here. A partition is told by RENAME, or by what makes the mailbox, and by nothing else.
+    /// [CS-MASTER-71]
     pub(super) async fn has_moved(&mut self, select: Select) -> Tried<bool> {
         let Some(named) = self.named.take().filter(|named| !named.is_empty()) else {
             return Ok(false);
@@ -107,8 +111,9 @@ impl Run {
             Err(StoreError::NotFound { .. }) => Vec::new(),
             here => here?,
         };
-        let here: BTreeMap<Text, Text> = here.into_iter().map(|m| (m.uniqueid, m.name)).collect();
-        Ok(named.iter().any(|(id, name)| here.get(id) != Some(name)))
+        let here = here.into_iter().map(|m| (m.uniqueid, (m.name, m.partition)));
+        let here: BTreeMap<Text, (Text, Text)> = here.collect();
+        Ok(named.iter().any(|(id, place)| here.get(id) != Some(place)))
     }
 
     async fn do_shared_once(&mut self) -> Tried<()> {

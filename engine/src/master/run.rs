@@ -86,8 +86,8 @@ pub(super) struct Run {
     pub(super) standoffs: Arc<Mutex<Standoffs>>,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
-    /// Names under which the item's mailboxes were gone by, by identity.
-    pub(super) named: Option<BTreeMap<Text, Text>>,
+    /// Names and partitions by which the item's mailboxes were gone by, by identity.
+    pub(super) named: Option<BTreeMap<Text, (Text, Text)>>,
     /// What was told of nobody's and the server's beside mailboxes.
     pub(super) told_shared: Option<ToldShared>,
     /// Whether the item is a user who, as the log says, was deleted.

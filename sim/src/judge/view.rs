@@ -51,7 +51,8 @@ impl ScopeView {
 
     /// The first difference that a reader could see, for people; `None` when there is none. Tombstones of records are
     /// each side's own after both were changed. With `extra` the other may have more mailboxes, and if this one knows
-    /// nothing of the user, subscriptions: of whom a master knows nothing, it sends nothing. [CS-MASTER-2] [CS-SPLIT-17]
+    /// nothing of the user, or only that he is gone while he has one of those, subscriptions and the like: of whom a master knows
+    /// nothing, it sends nothing, and who still has a mailbox keeps what belongs to him. [CS-MASTER-2] [CS-SPLIT-17]
     pub fn difference(&self, other: &ScopeView, extra: bool) -> Option<String> {
         self.difference_but(other, extra, |_, _| false)
     }
@@ -85,7 +86,7 @@ impl ScopeView {
         if let Some((id, mailbox)) = surplus.filter(|_| !extra) {
             return Some(format!("mailbox {} ({id}) should not be there", mailbox.name));
         }
-        if extra && self.mailboxes.is_empty() {
+        if extra && (self.mailboxes.is_empty() || self.is_gone() && !other.is_gone()) {
             return None;
         }
         if self.subscriptions != other.subscriptions {
@@ -95,6 +96,13 @@ impl ScopeView {
             ));
         }
         self.other_difference(other, extra)
+    }
+
+    /// Whether none of the mailboxes is in use.
+    fn is_gone(&self) -> bool {
+        self.mailboxes
+            .values()
+            .all(|mailbox| mailbox.name.starts_with(b"DELETED."))
     }
 
     /// The first difference in what is neither mail nor a subscription. What has been read is the reader's own: the other may
@@ -265,5 +273,21 @@ mod tests {
         let known = view(mailbox(&[], (0, 12_345_678)));
         there.mailboxes.clone_from(&known.mailboxes);
         assert!(known.difference(&there, true).is_some());
+    }
+
+    #[test]
+    fn who_is_gone_keeps_subscriptions_where_he_has_a_mailbox_of_which_the_master_knows_nothing() {
+        let deleted = view(MailboxView {
+            name: Text::from("DELETED.user.ice.6AB13C79"),
+            ..mailbox(&[], (0, 12_345_678))
+        });
+        let mut there = deleted.clone();
+        there.subscriptions.push(Text::from("user.ice.a"));
+        assert!(deleted.difference(&there, true).is_some(), "nobody is left there");
+        there
+            .mailboxes
+            .insert(Text::from("other"), mailbox(&[], (0, 12_345_678)));
+        assert_eq!(deleted.difference(&there, true), None);
+        assert!(deleted.difference(&there, false).is_some());
     }
 }

@@ -26,8 +26,10 @@ pub const REPLICA: usize = 1;
 pub enum Owning {
     /// A channel of a host.
     Channel(usize, usize),
-    /// A run by hand, with what the master showed when it began.
+    /// A run in the calm at the end, with what the master showed when it began.
     Run(Began),
+    /// A run by hand over a link, of all users or one, with what the master showed when it began.
+    ByHand(Began, Option<usize>),
 }
 
 /// A connection.
@@ -58,18 +60,21 @@ impl World {
         let Some(way) = self.links.get(link).copied() else {
             return;
         };
-        let job = match user {
-            Some(user) => Job::Users(vec![super::client::user_of(user)]),
-            None => Job::AllUsers { prefix: Text::EMPTY },
-        };
-        let owners = match &job {
+        let job = job_of(user);
+        let owners = self.shown(way.from, &job);
+        self.unfinished.insert((link, user));
+        self.connect(link, job, Owning::ByHand(owners, user));
+    }
+
+    /// What a host shows of those whom a run is about.
+    pub(super) fn shown(&self, host: usize, job: &Job) -> Began {
+        match job {
             Job::Users(users) => users
                 .iter()
-                .map(|user| (user.clone(), self.view_of(way.from, user)))
+                .map(|user| (user.clone(), self.view_of(host, user)))
                 .collect(),
-            _ => self.views_of(way.from),
-        };
-        self.connect(link, job, Owning::Run(owners));
+            _ => self.views_of(host),
+        }
     }
 
     /// Makes a connection; `None` when it is refused.
@@ -429,6 +434,13 @@ impl World {
         });
         match owning {
             Owning::Run(began) => self.run_ended(link, &began, Ended { progress }),
+            Owning::ByHand(began, user) => {
+                if progress.ended == Some(Ending::Done) {
+                    self.unfinished
+                        .retain(|(of, who)| *of != link || user.is_some() && *who != user);
+                }
+                self.run_ended(link, &began, Ended { progress });
+            }
             Owning::Channel(host, channel) => {
                 let worked = progress.ready;
                 self.channel_lost(host, channel, worked);
@@ -443,6 +455,14 @@ impl World {
             }
         }
         self.last_run = Some(ended);
+    }
+}
+
+/// What is asked for by hand.
+pub(super) fn job_of(user: Option<usize>) -> Job {
+    match user {
+        Some(user) => Job::Users(vec![super::client::user_of(user)]),
+        None => Job::AllUsers { prefix: Text::EMPTY },
     }
 }
 

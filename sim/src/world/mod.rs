@@ -86,6 +86,8 @@ pub struct World {
     views: Views,
     /// Hosts whose store was replaced by an older one.
     restored: BTreeSet<usize>,
+    /// Runs by hand, of a link and all users or one, that were not done to the end since.
+    unfinished: BTreeSet<(usize, Option<usize>)>,
     /// Whether a log has lost lines, so that logs alone do not make all equal.
     is_log_lost: bool,
     /// Whether faults are over.
@@ -141,6 +143,7 @@ impl World {
             ledger: Ledger::default(),
             views: Views::new(),
             restored: BTreeSet::new(),
+            unfinished: BTreeSet::new(),
             is_log_lost: false,
             is_calm: false,
             last_run: None,
