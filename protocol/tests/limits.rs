@@ -8,9 +8,9 @@
 
 mod common;
 
-use common::{bytewise, commands_in};
+use common::{bytewise, commands_in, replies_in};
 use protocol::command::{Command, Get};
-use protocol::decode::CommandEvent;
+use protocol::decode::{CommandEvent, ReplyEvent};
 use protocol::{Fault, Limits};
 
 const NOOP: CommandEvent = CommandEvent::Command(Command::Noop);
@@ -277,4 +277,31 @@ fn file_bytes() {
         Fault::FileTooLong { size: 6, max: 3 },
         at,
     );
+}
+
+/// Spaces behind a name that is not known tell nothing yet, and count all the same: a peer that sends nothing else is not
+/// listened to for ever. [CS-LIMIT-6]
+#[test]
+fn spaces_that_tell_nothing_yet() {
+    let limits = Limits {
+        line_bytes_max: 20,
+        ..Limits::default()
+    };
+    let spaces = " ".repeat(40);
+    for rest in ["", "more\r\n", "(more)\r\n", "\r\n"] {
+        let line = format!("* ENABLE{spaces}{rest}");
+        for piece in 1..=line.len() {
+            let events = replies_in(line.as_bytes().chunks(piece), limits.clone());
+            let ReplyEvent::Fatal(malformed) = &events[0] else {
+                panic!("{rest:?} in pieces of {piece}: {events:?}")
+            };
+            assert_eq!(
+                (&malformed.kind, malformed.at),
+                (&Fault::LineTooLong { max: 20 }, 20)
+            );
+            assert_eq!(events.len(), 1, "{events:?}");
+        }
+    }
+    let fits = format!("* ENABLE{}more\r\n", " ".repeat(6));
+    assert!(matches!(replies_in([fits], limits)[..], [ReplyEvent::Data(_)]));
 }

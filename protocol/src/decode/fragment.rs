@@ -220,6 +220,10 @@ impl Fragmenter {
         }
         let chunk = self.input.chunk();
         let (taken, line) = self.head.feed(chunk);
+        // Any number of spaces may stand before what tells a value from words.
+        if let Some(fragment) = self.too_long(taken) {
+            return Some(fragment);
+        }
         self.line_at += taken as u64;
         self.input.carry(taken);
         match line? {
@@ -243,16 +247,11 @@ impl Fragmenter {
 
     /// Looks for the end of a line without literals.
     fn words(&mut self) -> Option<Fragment> {
-        let max = self.limits.line_bytes_max;
-        let carried = self.input.carried().len();
         let chunk = self.input.chunk();
         let end = memchr(b'\n', chunk).map(|lf| lf + 1);
         let taken = end.unwrap_or(chunk.len());
-        if carried + taken > max {
-            let kept = max - carried;
-            self.line_at += kept as u64;
-            self.input.drop_bytes(kept);
-            return Some(self.bad(Fault::LineTooLong { max }, SkipFrom::Here));
+        if let Some(fragment) = self.too_long(taken) {
+            return Some(fragment);
         }
         self.line_at += taken as u64;
         if end.is_none() {
@@ -269,6 +268,18 @@ impl Fragmenter {
         } else {
             Fragment::Words(line)
         })
+    }
+
+    /// The fault at the place where the line becomes too long, when it does so within these bytes of the chunk.
+    fn too_long(&mut self, taken: usize) -> Option<Fragment> {
+        let max = self.limits.line_bytes_max;
+        let left = max.saturating_sub(self.input.carried().len());
+        if taken <= left {
+            return None;
+        }
+        self.line_at += left as u64;
+        self.input.drop_bytes(left);
+        Some(self.bad(Fault::LineTooLong { max }, SkipFrom::Here))
     }
 
     fn value(&mut self) -> Option<Fragment> {
