@@ -18,7 +18,7 @@ use protocol::command::Streaming;
 use protocol::decode::{CommandEvent, ReplyEvent};
 use protocol::encode::{Encoder, LiteralStyle};
 use protocol::grammar::{Value, parse_line, parse_value};
-use protocol::response::StreamingData;
+use protocol::response::{Data, StreamingData};
 use protocol::{Limits, MailboxLine, Record};
 
 const DEPTH_MAX: usize = 64;
@@ -169,5 +169,19 @@ proptest! {
     fn prefixes_of_answers(data in data(), end in any::<prop::sample::Index>()) {
         let line = write_replies(&[ReplyEvent::Data(data)], LiteralStyle::Server);
         prop_assert_eq!(replies(&line[..end.index(line.len())]), vec![]);
+    }
+}
+
+/// In an answer only a list of records makes the line one of records: a word under that key is no list, and the line is
+/// read again as it was.
+#[test]
+fn a_word_in_the_place_of_records() {
+    let events = replies(b"* MAILBOX %(FOLDERMODSEQ 6 RECORD x)\r\n");
+    let [ReplyEvent::Data(Data::Mailbox(line))] = &events[..] else {
+        panic!("{events:?}")
+    };
+    assert!(!line.has_records && line.foldermodseq == Some(6));
+    for style in [LiteralStyle::Client, LiteralStyle::Server] {
+        assert_eq!(replies(&write_replies(&events, style)), events);
     }
 }

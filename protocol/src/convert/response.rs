@@ -4,10 +4,10 @@ use super::apply::{quota, seen};
 use super::fields::{Fields, guids, items, texts};
 use super::mailbox::mailbox;
 use super::words::without_line_end;
-use crate::Text;
 use crate::fault::Fault;
 use crate::grammar::Value;
 use crate::response::{Code, Data, Final, Sieve};
+use crate::{MailboxLine, Text};
 
 /// A data line of name and value.
 ///
@@ -17,7 +17,11 @@ pub(crate) fn data(name: &[u8], value: &Value<'_>) -> Result<Data, Fault> {
     let fields = Fields::of(value);
     let list = || items(value).unwrap_or_default();
     Ok(match name {
-        b"MAILBOX" => Data::Mailbox(Box::new(mailbox(fields)?)),
+        // A list of records would have streamed: under that key is something else here.
+        b"MAILBOX" => Data::Mailbox(Box::new(MailboxLine {
+            has_records: false,
+            ..mailbox(fields)?
+        })),
         b"MESSAGE" => Data::MessageNil,
         b"QUOTA" => Data::Quota(quota(fields)),
         b"SEEN" => Data::Seen(seen(fields)),
