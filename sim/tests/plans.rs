@@ -77,6 +77,8 @@ plans! {
     what_both_moved_to_one_uid_is_not_there_twice,
     what_both_settle_in_step_is_settled_by_one,
     what_both_settled_but_for_two_is_seen,
+    // [CS-SPLIT-63]
+    what_both_settled_by_turns_is_compared_again,
     // [CS-SPLIT-46]
     what_both_settled_does_not_hide_from_the_crcs,
     what_was_settled_in_a_row_does_not_hide_from_the_crcs,

@@ -54,6 +54,8 @@ pub(super) struct Earlier {
     pub(super) our_last_uid: u32,
     /// The higher of both HIGHESTMODSEQs: what is above it here was settled by a pass, and only waits to be sent.
     pub(super) highestmodseq: u64,
+    /// That of the replica.
+    their_highestmodseq: u64,
 }
 
 /// What came of carrying out.
@@ -92,9 +94,11 @@ impl Run {
                 ours = Ours::Here(now);
             }
             let (found, _) = self.survey(&ours, &there, earlier).await?;
+            let theirs = found.sides.their_highestmodseq;
             let begun = Earlier {
                 our_last_uid: found.sides.our_last_uid,
-                highestmodseq: found.before.highestmodseq.max(found.sides.their_highestmodseq),
+                highestmodseq: found.before.highestmodseq.max(theirs),
+                their_highestmodseq: earlier.map_or(theirs, |first| first.their_highestmodseq.min(theirs)),
             };
             let is_last = found.is_complete;
             let resolved = resolve(found, self.port.now().0)?;
@@ -117,6 +121,7 @@ impl Run {
             match carried? {
                 Carried::Done(uids) => {
                     self.tell_merged(&resolved, uids.len());
+                    self.settled.note(&key.uniqueid, begun.their_highestmodseq);
                     if resolved.is_here {
                         self.expunge_there(&there, &key.uniqueid, uids).await?;
                     }

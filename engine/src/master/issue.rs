@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use protocol::command::Streaming;
-use protocol::{MailboxLine, Record};
+use protocol::{MailboxLine, Record, Text};
 
 use super::Ending;
 use super::ask::RecordReader;
@@ -35,6 +35,8 @@ pub(super) struct Issued {
     pub(super) sent: VecDeque<Sent>,
     /// The first refusal seen.
     pub(super) refused: Option<Refusal>,
+    /// The mailbox's unique id, and the replica's HIGHESTMODSEQ above which it is sent.
+    pub(super) base: Option<(Text, u64)>,
     held: Option<HeldLine>,
 }
 
@@ -73,6 +75,7 @@ impl Issued {
             since,
             sent: VecDeque::new(),
             refused: None,
+            base: None,
             held: None,
         }
     }
@@ -109,7 +112,8 @@ impl Run {
             .remotes
             .get(&mailbox.uniqueid)
             .filter(|line| !is_placeholder(line));
-        let (_, above_uid) = batch.base_of(mailbox);
+        let (above_modseq, above_uid) = batch.base_of(mailbox);
+        issued.base = Some((mailbox.uniqueid.clone(), above_modseq));
         let source = Source {
             scope: mailbox.key().scope,
             name: mailbox.name.clone(),

@@ -30,6 +30,7 @@ mod plan;
 mod renames;
 mod retry;
 mod run;
+mod settled;
 mod sieve;
 mod sieve_there;
 mod standoff;

@@ -5,6 +5,7 @@ use protocol::response::Code;
 
 use super::decision::Deed;
 use super::folders::{Batch, is_placeholder};
+use super::lines::is_equal;
 use super::run::{Run, Tried, Trouble};
 use super::wire::Refusal;
 use crate::model::{Mailbox, MailboxKey};
@@ -26,6 +27,7 @@ struct Tries {
     fresh: bool,
     moved: bool,
     unstaged: bool,
+    verified: bool,
 }
 
 impl Run {
@@ -40,7 +42,15 @@ impl Run {
                 self.merge_and_try(batch, index).await?
             }
         };
-        while let Some(refusal) = next {
+        loop {
+            let Some(refusal) = next else {
+                if tries.verified || !self.settled.is_open(&batch.locals[index].uniqueid) {
+                    return Ok(());
+                }
+                tries.verified = true;
+                next = self.merge_and_try(batch, index).await?;
+                continue;
+            };
             next = match refusal.code {
                 Code::SyncChecksum if !tries.plain => {
                     tries.plain = true;
@@ -72,7 +82,6 @@ impl Run {
                 _ => return Err(refusal.into()),
             };
         }
-        Ok(())
     }
 
     /// One more try after a full compare. What came from the replica under another UID is there still, though expunged:
@@ -82,8 +91,25 @@ impl Run {
         if !self.refresh(batch, index).await? {
             return Ok(None);
         }
+        if self.is_settled(batch, index) {
+            return Ok(None);
+        }
         self.reserve(batch, &[index]).await?;
         self.send_again(batch, index, false).await
+    }
+
+    /// Whether a full compare found both sides equal, and the replica is still as it was in that. [CS-SPLIT-63]
+    fn is_settled(&self, batch: &Batch, index: usize) -> bool {
+        let mailbox = &batch.locals[index];
+        let Some(line) = batch.remotes.get(&mailbox.uniqueid) else {
+            return false;
+        };
+        // What a compare writes here has a modseq above all that the replica has.
+        if !is_equal(mailbox, line, &self.partition_of(mailbox)) {
+            return false;
+        }
+        self.settled.taken(&mailbox.uniqueid, mailbox.highestmodseq);
+        !self.settled.is_open(&mailbox.uniqueid)
     }
 
     /// One more try with both sides' present state.

@@ -13,6 +13,7 @@ use super::connect::{self, PeerProfile};
 use super::crossing::Crossings;
 use super::heavy::Heavy;
 use super::mailboxes::ToldShared;
+use super::settled::Settled;
 use super::standoff::Standoffs;
 use super::tasks::Board;
 use super::turn::{Turn, Turns};
@@ -84,6 +85,8 @@ pub(super) struct Run {
     pub(super) crossings: Arc<Mutex<Crossings>>,
     /// What the replica did not take, though it had just been settled.
     pub(super) standoffs: Arc<Mutex<Standoffs>>,
+    /// What was compared in full, until the replica has taken what came of it.
+    pub(super) settled: Settled,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
     /// Names and partitions by which the item's mailboxes were gone by, by identity.
@@ -127,6 +130,7 @@ impl Run {
             hesitations: Arc::clone(&self.hesitations),
             crossings: Arc::clone(&self.crossings),
             standoffs: Arc::clone(&self.standoffs),
+            settled: self.settled.clone(),
             told: None,
             told_shared: None,
             named: None,
@@ -224,6 +228,7 @@ async fn conduct(
         hesitations: Arc::default(),
         crossings: Arc::default(),
         standoffs: Arc::default(),
+        settled: Settled::default(),
         told: None,
         told_shared: None,
         named: None,

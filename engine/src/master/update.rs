@@ -55,7 +55,11 @@ impl Run {
                 continue;
             }
             match line.filter(|line| !is_placeholder(line)) {
-                Some(line) if is_equal(mailbox, line, &self.partition_of(mailbox)) => {}
+                Some(line) if is_equal(mailbox, line, &self.partition_of(mailbox)) => {
+                    if self.settled.is_open(&mailbox.uniqueid) {
+                        todo.merge.push(index);
+                    }
+                }
                 Some(line) if self.config.copyback && needs_merge(mailbox, line) => todo.merge.push(index),
                 _ => todo.send.push(index),
             }
@@ -132,8 +136,11 @@ impl Run {
 
     async fn settle_into(&mut self, issued: Issued, refused: &mut Vec<(usize, Rung)>) -> Tried<()> {
         let index = issued.index;
+        let base = issued.base.clone();
         if let Some(refusal) = self.settle(issued).await? {
             refused.push((index, Rung::Refused(refusal)));
+        } else if base.is_some_and(|(uniqueid, _)| self.settled.is_open(&uniqueid)) {
+            refused.push((index, Rung::Merge));
         }
         Ok(())
     }
@@ -145,6 +152,9 @@ impl Run {
                 self.uploads.doubt();
                 issued.refused.get_or_insert(refusal);
             }
+        }
+        if let (None, Some((uniqueid, base))) = (&issued.refused, &issued.base) {
+            self.settled.taken(uniqueid, *base);
         }
         Ok(issued.refused)
     }
