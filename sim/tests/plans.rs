@@ -80,6 +80,7 @@ plans! {
     // [CS-SPLIT-63]
     what_both_settled_by_turns_is_compared_again,
     // [CS-SPLIT-46]
+    what_a_replica_from_a_backup_lost_of_a_user_without_inbox_stays_lost,
     what_both_settled_does_not_hide_from_the_crcs,
     what_was_settled_in_a_row_does_not_hide_from_the_crcs,
     what_a_departed_user_left_goes_with_the_next_run,

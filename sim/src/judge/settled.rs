@@ -21,6 +21,11 @@ impl Checker for Settled {
                     let view = end.views.get(&(host, owner.clone()));
                     view.map_or(&empty, |view| view.as_ref())
                 };
+                // A replica makes no mailbox of a user without INBOX: what one from a backup has lost of such a user stays lost,
+                // and a run that is asked for it fails. [CS-MBOX-36]
+                if !owner.is_empty() && end.restored.contains(to) && view(*from).has_no_inbox() {
+                    continue;
+                }
                 if let Some(difference) = view(*from).visible_difference(view(*to), *extra) {
                     return Err(format!(
                         "{owner} on {} and {}: {difference}",

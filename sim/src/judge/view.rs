@@ -105,6 +105,15 @@ impl ScopeView {
             .all(|mailbox| mailbox.name.starts_with(b"DELETED."))
     }
 
+    /// Whether there are mailboxes in use and no INBOX among them.
+    pub fn has_no_inbox(&self) -> bool {
+        let is_inbox = |mailbox: &MailboxView| {
+            let below = mailbox.name.strip_prefix(b"user.");
+            below.is_some_and(|owner| !owner.contains(&b'.'))
+        };
+        !self.is_gone() && !self.mailboxes.values().any(is_inbox)
+    }
+
     /// The first difference in what is neither mail nor a subscription. What has been read is the reader's own: the other may
     /// know more of it. [CS-MASTER-7] With `extra` it may have quota roots of nobody's mailboxes, of which a master asks for its
     /// own only.
@@ -289,5 +298,19 @@ mod tests {
             .insert(Text::from("other"), mailbox(&[], (0, 12_345_678)));
         assert_eq!(deleted.difference(&there, true), None);
         assert!(deleted.difference(&there, false).is_some());
+    }
+
+    #[test]
+    fn an_inbox_is_told_from_what_is_below() {
+        let of = |name: &str| {
+            view(MailboxView {
+                name: Text::from(name),
+                ..mailbox(&[], (0, 12_345_678))
+            })
+        };
+        assert!(of("user.ice.a").has_no_inbox());
+        assert!(!of("user.ice").has_no_inbox());
+        assert!(!of("DELETED.user.ice.a.6AB13C79").has_no_inbox());
+        assert!(!ScopeView::default().has_no_inbox());
     }
 }
