@@ -46,3 +46,21 @@ fn a_mailbox_without_a_modseq_left_takes_no_restore() {
     let (text, _) = answers(&[last, b"RESTORE MAILBOX %(MBOXNAME user.jane RECORD ())\r\n"]);
     assert_eq!(text, "OK success\nNO user.jane has no modseq left to give\n");
 }
+
+/// A GUID that is missing and named twice was counted for one that is there: the unknown partition was not seen. [CS-APPLY-8]
+#[test]
+fn a_reservation_on_an_unknown_partition_is_refused_however_often_what_is_missing_is_named() {
+    let missing = "86f7e437faa5a7fce15d1ddcb9eaeaea377667b8";
+    let reserve =
+        |guids: &str| format!("APPLY RESERVE %(PARTITION nowhere MBOXNAME (user.jane) GUID ({guids}))\r\n");
+    let here = "a9993e364706816aba3e25717850c26c9cd0d89d";
+    for guids in [format!("{missing} {here}"), format!("{missing} {missing} {here}")] {
+        let (text, _) = answers(&[UPLOAD, INBOX_WITH_MAIL, reserve(&guids).as_bytes()]);
+        assert_eq!(
+            text, "OK success\nOK success\nNO unknown partition nowhere\n",
+            "{guids}"
+        );
+    }
+    let (text, _) = answers(&[reserve(&format!("{missing} {missing}")).as_bytes()]);
+    assert_eq!(text, format!("* MISSING ({missing} {missing})\nOK success\n"));
+}

@@ -50,6 +50,8 @@ plans! {
     a_user_whose_inbox_is_replaced_is_passed_by,
     an_annotation_that_both_made_alike_comes_out_equal,
     deleted_and_sent_again_twice,
+    deleted_sent_again_empty_and_deleted_again_it_names_no_uid_twice,
+    renamed_there_and_back_while_it_is_looked_at,
     deleted_and_sent_again_with_other_mail,
     deleted_and_sent_again_without_its_mail,
     flagged_and_deleted,

@@ -477,6 +477,7 @@ impl World {
         };
         let judgement = self.judge.ask(|checker| checker.committed(&commit));
         self.judged(judgement);
+        self.forget_renamed(host, owner, &before, &after);
         self.views.insert((host, owner.clone()), Arc::new(after));
     }
 

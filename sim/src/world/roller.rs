@@ -2,6 +2,8 @@
 //!
 //! A small stand-in for the daemon's shell and the log's files around the real queue and machines.
 
+use std::sync::Arc;
+
 use engine::master::{Job, TaskResult, Work};
 use engine::name::owner;
 use engine::rolling::{Entry, QueueState};
@@ -12,7 +14,7 @@ use super::connection::{MASTER, Owning};
 use super::host::{Began, PAUSE_MS_FIRST, PAUSE_MS_MAX};
 use super::machine::Machine;
 use super::{Due, World};
-use crate::judge::Owner;
+use crate::judge::{Owner, ScopeView};
 use crate::plan::Damage;
 use crate::trace::Kind;
 
@@ -199,6 +201,33 @@ impl World {
                 owners.into_iter().map(of).collect()
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// A task that is about names says nothing of a mailbox that had another one for a while: it may have looked just then. The
+    /// log tells of it again.
+    pub(super) fn forget_renamed(
+        &mut self,
+        host: usize,
+        owner: &Owner,
+        before: &ScopeView,
+        after: &ScopeView,
+    ) {
+        let renamed = before.mailboxes.iter().filter(|(id, mailbox)| {
+            let now = after.mailboxes.get(*id);
+            now.is_some_and(|now| now.name != mailbox.name)
+        });
+        for (id, _) in renamed {
+            let given = self.hosts[host]
+                .channels
+                .iter_mut()
+                .flat_map(|channel| channel.given.values_mut());
+            for (work, began) in given {
+                let is_named = matches!(work, Work::Mailboxes(_));
+                for (_, view) in began.iter_mut().filter(|(of, _)| is_named && of == owner) {
+                    Arc::make_mut(view).mailboxes.remove(id);
+                }
+            }
         }
     }
 

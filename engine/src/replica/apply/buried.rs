@@ -57,13 +57,12 @@ impl Buried {
                 break;
             }
         }
-        if buried.highest > 0 {
-            let tombstones = conn.tombstones(scope).await?;
-            let tombstone = tombstones
-                .into_iter()
-                .find(|tombstone| tombstone.uniqueid == *uniqueid);
-            buried.uidvalidity = tombstone.map_or(0, |tombstone| tombstone.uidvalidity);
-        }
+        // Also when it held nothing: it may have had a higher one since it was deleted for the first time.
+        let tombstones = conn.tombstones(scope).await?;
+        let tombstone = tombstones
+            .into_iter()
+            .find(|tombstone| tombstone.uniqueid == *uniqueid);
+        buried.uidvalidity = tombstone.map_or(0, |tombstone| tombstone.uidvalidity);
         Ok(buried)
     }
 

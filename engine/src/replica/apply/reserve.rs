@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use protocol::Guid;
 use protocol::command::Reserve;
 use protocol::response::Data;
 
@@ -17,9 +18,11 @@ pub(super) async fn run(conn: &mut Conn, reserve: Reserve) -> Result<Vec<Data>, 
     let guids = reserve
         .guids
         .ok_or_else(|| Fail::bad("GUID is missing, or holds something that is no GUID"))?;
-    let wanted = guids.iter().collect::<BTreeSet<_>>().len();
+    // A GUID may be named more than once, and is missing as often.
+    let different = |guids: &[Guid]| guids.iter().collect::<BTreeSet<_>>().len();
+    let wanted = different(&guids);
     let missing = conn.reserve(partition.clone(), mailboxes, guids).await?;
-    if missing.len() < wanted && !conn.knows_partition(&partition) {
+    if different(&missing) < wanted && !conn.knows_partition(&partition) {
         return Err(Fail::other(format!("unknown partition {partition}")));
     }
     Ok(if missing.is_empty() {
