@@ -481,6 +481,8 @@ impl<D: Decoder> Port<D> {
         let mut shared = lock(&self.shared);
         shared.flush_encoder();
         let received = shared.decoder.take_buffered();
+        // They come again, inflated.
+        shared.input_bytes = shared.input_bytes.saturating_sub(received.len() as u64);
         shared.output.push_back(Output::StartDeflate { received });
     }
 

@@ -64,3 +64,15 @@ fn a_reservation_on_an_unknown_partition_is_refused_however_often_what_is_missin
     let (text, _) = answers(&[reserve(&format!("{missing} {missing}")).as_bytes()]);
     assert_eq!(text, format!("* MISSING ({missing} {missing})\nOK success\n"));
 }
+
+/// Bytes behind COMPRESS come again, inflated, and were counted twice against what a stranger may send. [CS-CONN-28]
+#[test]
+fn bytes_behind_compress_count_once() {
+    let lines = "NOOP\r\n".repeat(400);
+    let mut config = support::config();
+    config.trusted = false;
+    let mut driver = support::Driver::new(engine::Replica::new(config), &MemoryStore::new());
+    driver.feed(format!("COMPRESS DEFLATE\r\n{lines}").as_bytes());
+    let said = driver.take();
+    assert!(!said.contains("TOOBIG"), "{said}");
+}

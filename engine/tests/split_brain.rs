@@ -2,7 +2,9 @@
 
 mod twin;
 
+use engine::crc::SyncCrc;
 use engine::master::{Deed, Differs, Ending, Job, MasterConfig, PlannedWhat};
+use engine::model::Mailbox;
 use engine::name::Scope;
 use engine::ticket::Change;
 use protocol::{SystemFlags, Text};
@@ -426,6 +428,27 @@ fn what_was_changed_on_the_replica_after_it_was_copied_goes_over_to_the_copy() {
         equal(&m, &r);
     }
     assert!(known_again > 0, "no cut fell between the transaction and EXPUNGE");
+}
+
+/// The CRC of nothing matches any: it would take what it is sent for the whole. [CS-SPLIT-35]
+#[test]
+fn a_replica_without_a_live_message_that_would_get_none_is_compared_in_full() {
+    let (mut master, _) = equal_pair();
+    let mut replica = Mail::new("r");
+    for name in [INBOX, A] {
+        let lost = Mailbox {
+            crc: SyncCrc::EMPTY,
+            ..master.mailbox(name)
+        };
+        replica.write(
+            Scope::of(name.as_bytes()),
+            vec![Change::PutMailbox(Box::new(lost))],
+        );
+    }
+    master.annotate_mailbox(INBOX, "/comment", "newer than what the replica has");
+    run(&master, &replica);
+    assert_eq!(live(&replica, INBOX).len(), 2);
+    equal(&master, &replica);
 }
 
 #[test]

@@ -3,17 +3,19 @@
 use std::collections::VecDeque;
 
 use protocol::command::Streaming;
+use protocol::response::Code;
 use protocol::{MailboxLine, Record, Text};
 
 use super::Ending;
 use super::ask::RecordReader;
 use super::folders::{Batch, is_placeholder};
 use super::heavy::{Alone, HEAVY_BYTES};
-use super::lines::lower_line;
+use super::lines::{crc_of, lower_line};
 use super::run::{Run, Tried, Trouble};
 use super::steps::{Cutter, Step};
 use super::upload::Source;
 use super::wire::{Refusal, Sent};
+use crate::crc::SyncCrc;
 use crate::model::{Mailbox, MailboxKey};
 
 /// Records held in memory instead of being read a second time.
@@ -66,6 +68,17 @@ struct Plan {
     late: Vec<(u32, u64)>,
     since: Option<u64>,
     since_crcs: (Option<u32>, Option<u32>),
+}
+
+impl Plan {
+    /// Whether the replica has no live message, gets none, and ours are not gone: its CRC of nothing matches any, so that it
+    /// would not tell. [CS-SPLIT-35]
+    fn leaves_empty(&self, mailbox: &Mailbox, line: &MailboxLine) -> bool {
+        let held = self.held.as_ref();
+        crc_of(line) == SyncCrc::EMPTY
+            && mailbox.crc.basic != 0
+            && held.is_some_and(|records| records.iter().all(Record::is_expunged))
+    }
 }
 
 impl Issued {
@@ -121,6 +134,16 @@ impl Run {
             above_uid,
         };
         let mut plan = self.plan(batch, mailbox, since).await?;
+        if remote.is_some_and(|line| plan.leaves_empty(mailbox, line)) {
+            issued.refused = Some(Refusal {
+                code: Code::SyncChecksum,
+                text: format!(
+                    "{} has no live message on the replica, and would get none",
+                    mailbox.name
+                ),
+            });
+            return Ok(issued);
+        }
         if plan.is_long() {
             // The others go on beside it.
             self.speaking = None;

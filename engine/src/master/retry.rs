@@ -104,8 +104,10 @@ impl Run {
         let Some(line) = batch.remotes.get(&mailbox.uniqueid) else {
             return false;
         };
-        // What a compare writes here has a modseq above all that the replica has.
-        if !is_equal(mailbox, line, &self.partition_of(mailbox)) {
+        // What a compare writes here has a modseq above all that the replica has. No difference in LAST_APPENDDATE alone is
+        // worth an update, but it goes with one that was begun.
+        let is_same = line.last_appenddate == Some(mailbox.last_appenddate);
+        if !is_same || !is_equal(mailbox, line, &self.partition_of(mailbox)) {
             return false;
         }
         self.settled.taken(&mailbox.uniqueid, mailbox.highestmodseq);
