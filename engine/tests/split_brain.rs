@@ -451,6 +451,29 @@ fn a_replica_without_a_live_message_that_would_get_none_is_compared_in_full() {
     equal(&master, &replica);
 }
 
+/// A replica may say anything of its HIGHESTMODSEQ, and the modseqs behind the last one are none.
+#[test]
+fn a_replica_at_the_last_modseq_there_is_fails_alone() {
+    let (mut master, mut replica) = equal_pair();
+    let last = Mailbox {
+        highestmodseq: u64::MAX,
+        ..replica.mailbox(INBOX)
+    };
+    replica.write(
+        Scope::of(INBOX.as_bytes()),
+        vec![Change::PutMailbox(Box::new(last))],
+    );
+    master.append(INBOX, &["three"]);
+    master.append(A, &["five"]);
+    let before = dump_living(&master.store, &jane());
+    let outcome = pair::sync(pair::user("jane"), &master.store, &replica.store);
+    assert_eq!(outcome.progress.ended, Some(Ending::SomeFailed));
+    let failures = format!("{:?}", outcome.progress.failures);
+    assert!(failures.contains("leaves no modseqs"), "{failures}");
+    assert_eq!(dump_living(&master.store, &jane()), before);
+    assert_eq!(live(&replica, A).len(), 3, "the others are done");
+}
+
 #[test]
 fn more_than_is_held_at_a_time_is_merged_in_passes() {
     let (mut master, mut replica) = equal_pair();

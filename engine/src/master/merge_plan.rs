@@ -234,6 +234,9 @@ struct Resolver {
     left_behind: Vec<Record>,
 }
 
+/// From here on a compare might come to the end of all modseqs, of which it takes far fewer than are left.
+const HIGHESTMODSEQ_MAX: u64 = u64::MAX - (1 << 40);
+
 /// Decides UIDs and modseqs of all that was found. `now` is in seconds since the epoch.
 pub(super) fn resolve(mut found: Found, now: i64) -> Tried<Resolved> {
     let doubles = found.known_doubles();
@@ -251,6 +254,12 @@ pub(super) fn resolve(mut found: Found, now: i64) -> Tried<Resolved> {
     if sides.their_highestmodseq > after.highestmodseq {
         after.highestmodseq = sides.their_highestmodseq;
         after.annotations = line.annotations.clone().unwrap_or_default();
+    }
+    if after.highestmodseq > HIGHESTMODSEQ_MAX {
+        return Err(Trouble::Item(format!(
+            "{}: HIGHESTMODSEQ {} leaves no modseqs to settle anything with; look for what wrote it",
+            after.name, after.highestmodseq
+        )));
     }
     after.last_uid = after.last_uid.max(sides.their_last_uid);
     if found.is_complete {
