@@ -119,3 +119,15 @@ does: not sent
 reason: one that came over csync, as the suite brings it about, and has a mailbox below it is not sent
 rules: [CS-MASTER-17]
 evidence: seen 3.2 3.6 3.10: an intermediate user.u.m with user.u.m.kid below it -> APPLY MAILBOX of user.u and of user.u.m.kid, and EXIT
+
+scenario: master/seen-refused-is-a-failure
+does: exit 0
+reason: what is refused of the seen states fails nobody, and is not sent again before it changes
+rules: [CS-MASTER-7]
+evidence: seen 3.2 3.6 3.10 3.12: NO IMAP_INTERNAL_ERROR to APPLY SEEN -> EXIT, and exit 0
+
+scenario: master/what-moved-goes-with-its-copy
+does: APPLY EXPUNGE *
+reason: the replica expunges first, and holds the message nowhere until the update
+rules: [CS-MASTER-50]
+evidence: seen 3.2 3.6 3.10 3.12: UID 1 with another GUID in the answer to GET FULLMAILBOX -> APPLY EXPUNGE %(MBOXNAME user.u UNIQUEID ... UID (1)), and behind its answer APPLY MAILBOX

@@ -451,6 +451,27 @@ fn a_replica_without_a_live_message_that_would_get_none_is_compared_in_full() {
     equal(&master, &replica);
 }
 
+/// The other way round: the CRC of nothing that goes with the update matches whatever the replica has.
+#[test]
+fn a_master_without_a_live_message_that_would_take_none_compares_in_full() {
+    let (_, replica) = equal_pair();
+    let mut master = Mail::new("m");
+    for name in [INBOX, A] {
+        let lost = Mailbox {
+            crc: SyncCrc::EMPTY,
+            ..replica.mailbox(name)
+        };
+        master.write(
+            Scope::of(name.as_bytes()),
+            vec![Change::PutMailbox(Box::new(lost))],
+        );
+    }
+    master.annotate_mailbox(INBOX, "/comment", "newer than what the replica has");
+    run(&master, &replica);
+    assert_eq!(live(&master, INBOX).len(), 2);
+    equal(&master, &replica);
+}
+
 /// A replica may say anything of its HIGHESTMODSEQ, and the modseqs behind the last one are none.
 #[test]
 fn a_replica_at_the_last_modseq_there_is_fails_alone() {

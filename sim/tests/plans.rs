@@ -24,6 +24,9 @@ macro_rules! plans {
 }
 
 plans! {
+    a_seen_state_that_a_full_disk_refused_is_sent_again,
+    mail_that_comes_while_its_user_goes_is_deleted_with_him,
+    an_inbox_that_gave_way_is_no_end_of_its_user,
     a_change_does_not_lose_to_a_compare_with_a_third_server,
     a_copy_is_known_again_when_mail_came_to_its_uid,
     a_mailbox_does_not_come_back_to_a_user_who_goes,
@@ -100,9 +103,11 @@ plans! {
     what_lies_between_what_both_settled_is_seen,
     what_was_deleted_before_a_mailbox_came_back_does_not_come_from_another_replica,
     // [CS-SPLIT-31]
+    what_moved_is_not_lost_with_the_store_of_its_master,
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,
+    who_went_before_his_inbox_came_goes_down_a_chain,
     who_is_gone_and_has_a_mailbox_that_the_master_does_not_know_keeps_what_is_his,
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::command::{Command, Get};
 use protocol::response::{Code, Data};
-use protocol::{MailboxLine, Text};
+use protocol::{MailboxLine, Record, Text};
 
 use super::decision::Deed;
 use super::run::{Run, Tried, Trouble};
@@ -30,6 +30,9 @@ pub(super) struct Batch {
     pub(super) failed: BTreeMap<Text, String>,
     /// Names of mailboxes of which a dry run has told all already.
     pub(super) planned: BTreeSet<Text>,
+    /// Records of the replica's, by identity of their mailbox, whose messages have another UID here since a full compare:
+    /// expunged, as the next update tells of them. [CS-MASTER-50]
+    pub(super) moved: BTreeMap<Text, Vec<Record>>,
 }
 
 impl Batch {
@@ -47,6 +50,7 @@ impl Batch {
             tombstones: tombstones.into_iter().map(|t| (t.uniqueid.clone(), t)).collect(),
             failed: BTreeMap::new(),
             planned: BTreeSet::new(),
+            moved: BTreeMap::new(),
         };
         batch.learn(remotes)?;
         Ok(batch)

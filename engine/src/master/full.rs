@@ -1,6 +1,6 @@
 //! The full compare: walks through both sides' records, decides what becomes of each that is not alike, takes over here
-//! what has to come here in one transaction, and has the replica expunge what moved. The update that follows makes both
-//! equal. [CS-MASTER-31] [CS-MASTER-32] [CS-MASTER-50]
+//! what has to come here in one transaction, and has the replica expunge what was deleted here. The update that follows makes
+//! both equal; it also takes away there what moved. [CS-MASTER-31] [CS-MASTER-32] [CS-MASTER-50]
 //!
 //! Nothing is locked while the replica lists or sends messages. What was found is carried out only if the mailbox here
 //! is still what it was found on. At most [`ITEMS_HELD_MAX`] differing UIDs are held at a time; a mailbox with more is
@@ -60,23 +60,23 @@ pub(super) struct Earlier {
 
 /// What came of carrying out.
 enum Carried {
-    /// Done; these UIDs are to be expunged on the replica.
-    Done(Vec<u32>),
+    /// Done.
+    Done,
     /// The mailbox was changed here meanwhile.
     Overtaken,
 }
 
 impl Run {
     /// Merges the replica's state of a mailbox into ours. Reads of the batch see the result.
-    pub(super) async fn merge(&mut self, batch: &Batch, index: usize) -> Tried<()> {
-        self.merge_mailbox(batch, Ours::Here(batch.locals[index].clone()), None)
-            .await
+    pub(super) async fn merge(&mut self, batch: &mut Batch, index: usize) -> Tried<()> {
+        let ours = Ours::Here(batch.locals[index].clone());
+        self.merge_mailbox(batch, ours, None).await
     }
 
     /// The same for a mailbox that may have been deleted here, and whose name there may be another.
     pub(super) async fn merge_mailbox(
         &mut self,
-        batch: &Batch,
+        batch: &mut Batch,
         ours: Ours,
         there: Option<&Text>,
     ) -> Tried<()> {
@@ -85,6 +85,7 @@ impl Run {
         let mut ours = ours;
         let mut earlier: Option<Earlier> = None;
         let mut overtaken = 0;
+        batch.moved.remove(&key.uniqueid);
         loop {
             self.check_stop()?;
             if ours.is_here() {
@@ -119,12 +120,22 @@ impl Run {
             }
             self.begin_read(&batch.scope).await?;
             match carried? {
-                Carried::Done(uids) => {
-                    self.tell_merged(&resolved, uids.len());
+                Carried::Done => {
+                    self.tell_merged(&resolved);
                     self.settled.note(&key.uniqueid, begun.their_highestmodseq);
-                    if resolved.is_here {
-                        self.expunge_there(&there, &key.uniqueid, uids).await?;
+                    let mut uids = if resolved.is_here {
+                        resolved.expunge_there
+                    } else {
+                        Vec::new()
+                    };
+                    if is_last {
+                        batch.moved.insert(key.uniqueid.clone(), resolved.moved);
+                    } else {
+                        // The next pass has to find it gone.
+                        uids.extend(resolved.moved.iter().map(|record| record.uid));
+                        uids.sort_unstable();
                     }
+                    self.expunge_there(&there, &key.uniqueid, uids).await?;
                     ours = Ours::Here(resolved.after);
                     earlier.get_or_insert(begun);
                     if is_last {
@@ -144,7 +155,8 @@ impl Run {
         }
     }
 
-    fn tell_merged(&self, resolved: &Resolved, expunged: usize) {
+    fn tell_merged(&self, resolved: &Resolved) {
+        let expunged = resolved.expunge_there.len() + resolved.moved.len();
         resolved
             .decisions
             .iter()
@@ -267,7 +279,7 @@ impl Run {
             }
             self.done(Request::ForgetStaged).await?;
         }
-        Ok(Carried::Done(resolved.expunge_there.clone()))
+        Ok(Carried::Done)
     }
 
     /// False when the mailbox is not what it was any more.
@@ -294,7 +306,7 @@ impl Run {
     }
 
     /// Has the replica expunge; what it refuses is worth a word only, for the update finds it again. [CS-MASTER-50]
-    async fn expunge_there(&mut self, name: &Text, uniqueid: &Text, uids: Vec<u32>) -> Tried<()> {
+    pub(super) async fn expunge_there(&mut self, name: &Text, uniqueid: &Text, uids: Vec<u32>) -> Tried<()> {
         for uids in uids.chunks(EXPUNGE_UIDS_MAX) {
             let command = Apply::Expunge {
                 mboxname: Some(name.clone()),

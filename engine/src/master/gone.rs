@@ -16,7 +16,7 @@ use super::run::{Run, Tried, Trouble};
 use crate::crc::SyncCrc;
 use crate::model::{Mailbox, MailboxKey, Tombstone};
 use crate::name;
-use crate::ticket::{Reply, Request, StoreError};
+use crate::ticket::{Reply, Request, Select, StoreError};
 
 /// Looks at a mailbox that is to be deleted on the replica and changes there.
 const LOOKS_MAX: usize = 4;
@@ -233,7 +233,7 @@ impl Run {
             return Ok(there.clone());
         }
         let tombstones: Vec<&Tombstone> = batch.tombstones.values().collect();
-        if went_with_user(&tombstones, there, uniqueid) {
+        if went_with_user(&tombstones, there, uniqueid) || self.is_deleted_user(there).await? {
             // It may be another person's mail: for administrators only.
             return self.free_deleted_name(batch, there).await;
         }
@@ -241,6 +241,20 @@ impl Run {
             return self.free_aside_name(batch, there, uniqueid).await;
         }
         Ok(there.clone())
+    }
+
+    /// Whether all that is left here of a mailbox's user is an INBOX that was deleted. One that came back as such has no
+    /// tombstone any more.
+    async fn is_deleted_user(&self, name: &Text) -> Tried<bool> {
+        let Some(user) = name::owner(name) else {
+            return Ok(false);
+        };
+        let inbox = name::inbox_of(&user);
+        let locals = self.local_mailboxes(Select::User(user)).await?;
+        let is_here = locals
+            .iter()
+            .any(|mailbox| mailbox.name == inbox && !mailbox.is_placeholder());
+        Ok(!is_here && locals.iter().any(|mailbox| name::is_deleted_inbox(&mailbox.name)))
     }
 
     /// Fails when a mailbox is about to come back under the name of a user who went since that was chosen: it would be
@@ -266,7 +280,8 @@ impl Run {
         reasons: &mut Vec<String>,
     ) -> Tried<()> {
         let inbox = name::inbox_of(user);
-        let was_here = batch.tombstones.values().any(|t| t.name == inbox)
+        let was_here = self.departs
+            || batch.tombstones.values().any(|t| t.name == inbox)
             || batch.locals.iter().any(|m| name::is_deleted_inbox(&m.name));
         let left = batch
             .remotes
@@ -373,7 +388,7 @@ fn is_swapped(batch: &Batch, name: &Text, uniqueid: &Text) -> bool {
             .any(|mailbox| mailbox.name == *name && !mailbox.is_placeholder())
 }
 
-/// Whether the mailbox was deleted here with its user, or before.
+/// Whether the mailbox was deleted here with its user, or before. An INBOX that gave way was deleted by nobody.
 fn went_with_user(tombstones: &[&Tombstone], name: &Text, uniqueid: &Text) -> bool {
     let Some(user) = name::owner(name).filter(|_| !name::is_deleted(name)) else {
         return false;
@@ -383,7 +398,7 @@ fn went_with_user(tombstones: &[&Tombstone], name: &Text, uniqueid: &Text) -> bo
     let buried_at = buried.map(|t| t.deleted_at);
     tombstones
         .iter()
-        .any(|t| t.name == inbox && Some(t.deleted_at) >= buried_at)
+        .any(|t| t.name == inbox && !t.gave_way && Some(t.deleted_at) >= buried_at)
 }
 
 /// A mailbox with the replica's values and nothing in it.

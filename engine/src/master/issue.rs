@@ -71,13 +71,41 @@ struct Plan {
 }
 
 impl Plan {
-    /// Whether the replica has no live message, gets none, and ours are not gone: its CRC of nothing matches any, so that it
-    /// would not tell. [CS-SPLIT-35]
-    fn leaves_empty(&self, mailbox: &Mailbox, line: &MailboxLine) -> bool {
-        let held = self.held.as_ref();
-        crc_of(line) == SyncCrc::EMPTY
-            && mailbox.crc.basic != 0
-            && held.is_some_and(|records| records.iter().all(Record::is_expunged))
+    /// Adds the replica's records whose messages are here under another UID, as expunged, to the rows: one transaction there
+    /// takes them away and brings the message under its new UID. False when the rows are not in memory, or too many for one
+    /// line. [CS-MASTER-50]
+    fn tell_moved(&mut self, moved: &[Record]) -> bool {
+        let Some(held) = self.held.as_mut().filter(|_| !self.is_stepped) else {
+            return moved.is_empty();
+        };
+        for gone in moved {
+            match held.binary_search_by_key(&gone.uid, |record| record.uid) {
+                Ok(at) if held[at].is_expunged() => {
+                    let modseq = held[at].modseq.max(gone.modseq);
+                    held[at] = Record {
+                        modseq,
+                        ..gone.clone()
+                    };
+                }
+                Ok(_) => {}
+                Err(at) => held.insert(at, gone.clone()),
+            }
+        }
+        true
+    }
+
+    /// What the replica's CRC could not tell, for that of nothing matches any: that it has no live message and gets none,
+    /// though we have; that we have none, and send nothing that would take its own. [CS-SPLIT-35]
+    fn hides_a_difference(&self, mailbox: &Mailbox, line: &MailboxLine) -> Option<&'static str> {
+        let held = self.held.as_ref()?;
+        let (ours, theirs) = (mailbox.crc, crc_of(line));
+        if theirs == SyncCrc::EMPTY && ours.basic != 0 && held.iter().all(Record::is_expunged) {
+            return Some("has no live message on the replica, and would get none");
+        }
+        if ours == SyncCrc::EMPTY && theirs.basic != 0 && held.is_empty() {
+            return Some("has live messages on the replica alone, and would keep them");
+        }
+        None
     }
 }
 
@@ -134,13 +162,16 @@ impl Run {
             above_uid,
         };
         let mut plan = self.plan(batch, mailbox, since).await?;
-        if remote.is_some_and(|line| plan.leaves_empty(mailbox, line)) {
+        if let Some(moved) = batch.moved.get(&mailbox.uniqueid)
+            && !plan.tell_moved(moved)
+        {
+            let uids = moved.iter().map(|record| record.uid).collect();
+            self.expunge_there(&mailbox.name, &mailbox.uniqueid, uids).await?;
+        }
+        if let Some(hidden) = remote.and_then(|line| plan.hides_a_difference(mailbox, line)) {
             issued.refused = Some(Refusal {
                 code: Code::SyncChecksum,
-                text: format!(
-                    "{} has no live message on the replica, and would get none",
-                    mailbox.name
-                ),
+                text: format!("{} {hidden}", mailbox.name),
             });
             return Ok(issued);
         }

@@ -65,6 +65,8 @@ pub(super) struct Resolved {
     pub(super) wanted: Vec<Record>,
     /// UIDs to expunge on the replica, ascending.
     pub(super) expunge_there: Vec<u32>,
+    /// The replica's records whose messages are here under another UID: expunged, ascending.
+    pub(super) moved: Vec<Record>,
     /// Why.
     pub(super) decisions: Vec<Decision>,
 }
@@ -277,6 +279,7 @@ pub(super) fn resolve(mut found: Found, now: i64) -> Tried<Resolved> {
             writes: Vec::new(),
             wanted: Vec::new(),
             expunge_there: found.more_stale,
+            moved: Vec::new(),
             decisions: Vec::new(),
         },
         behind: Behind::new(&found.items),
@@ -409,7 +412,9 @@ impl Resolver {
     }
 
     fn copy_back(&mut self, theirs: Record, rule: &'static str) {
-        self.resolved.expunge_there.push(theirs.uid);
+        let mut gone = theirs.clone();
+        gone.flags.system = gone.flags.system.with(SystemFlags::EXPUNGED);
+        self.resolved.moved.push(gone);
         self.copied.insert(print_of(&theirs), self.moves.len());
         self.moves.push((Move::CopyBack(theirs), rule));
     }
@@ -585,7 +590,10 @@ mod tests {
             assert_eq!(dates_of(1, ours, &resolved), [50]);
         }
         let resolved = compare(&here, &there);
-        assert_eq!(resolved.expunge_there, [5, 7]);
+        let gone: Vec<u32> = resolved.moved.iter().map(|r| r.uid).collect();
+        assert_eq!(gone, [5, 7]);
+        assert!(resolved.moved.iter().all(Record::is_expunged));
+        assert!(resolved.expunge_there.is_empty());
     }
 
     #[test]

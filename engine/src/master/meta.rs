@@ -179,13 +179,8 @@ impl Run {
         let mut asked = Vec::new();
         self.sync_subscriptions(user, &ours, &theirs.subscriptions, &mut asked)
             .await?;
-        let mut seen = Vec::new();
-        self.sync_seen(user, &ours.seen, theirs.seen, &mut seen).await?;
+        self.sync_seen(user, &ours.seen, theirs.seen, &mut asked).await?;
         self.settle_applied(asked, reasons).await?;
-        // What another reader has seen is worth a word, not a failed run. [CS-MASTER-7]
-        let mut refused = Vec::new();
-        self.settle_applied(seen, &mut refused).await?;
-        refused.into_iter().for_each(|text| self.notice(text));
         let scripts = (theirs.scripts, theirs.has_sieve_box);
         self.sync_scripts(user, scope, ours, scripts, reasons).await?;
         Ok(told)
@@ -216,7 +211,7 @@ impl Run {
         Ok(())
     }
 
-    /// Nothing is ever deleted of the replica's seen states: it has none that we would have deleted.
+    /// Nothing is ever deleted of the replica's seen states: it has none that we would have deleted. [CS-MASTER-7]
     async fn sync_seen(
         &mut self,
         user: &Text,

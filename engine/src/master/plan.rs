@@ -245,7 +245,7 @@ impl Run {
             here: resolved.writes.len() as u64,
             fetched: resolved.wanted.len() as u64,
             fetched_bytes,
-            expunged_there: resolved.expunge_there.len() as u64,
+            expunged_there: (resolved.expunge_there.len() + resolved.moved.len()) as u64,
         };
         self.plan_item(scope, &resolved.after.name, what);
         if !resolved.writes.is_empty() {

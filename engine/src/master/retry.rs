@@ -107,7 +107,11 @@ impl Run {
         // What a compare writes here has a modseq above all that the replica has. No difference in LAST_APPENDDATE alone is
         // worth an update, but it goes with one that was begun.
         let is_same = line.last_appenddate == Some(mailbox.last_appenddate);
-        if !is_same || !is_equal(mailbox, line, &self.partition_of(mailbox)) {
+        let has_moved = batch
+            .moved
+            .get(&mailbox.uniqueid)
+            .is_some_and(|moved| !moved.is_empty());
+        if has_moved || !is_same || !is_equal(mailbox, line, &self.partition_of(mailbox)) {
             return false;
         }
         self.settled.taken(&mailbox.uniqueid, mailbox.highestmodseq);
