@@ -99,11 +99,14 @@ plans! {
     what_gave_way_goes_where_it_has_an_older_name,
     what_gave_way_to_a_rename_goes_where_it_has_an_older_name,
     // [CS-MASTER-70]
+    what_is_settled_further_down_is_seen_from_above,
     what_is_settled_down_a_chain_gets_no_modseq_without_need,
     what_lies_between_what_both_settled_is_seen,
     what_was_deleted_before_a_mailbox_came_back_does_not_come_from_another_replica,
     // [CS-SPLIT-31]
     what_moved_is_not_lost_with_the_store_of_its_master,
+    what_was_changed_while_its_copy_waited_goes_over_to_the_copy,
+    twins_of_which_one_got_mail_meanwhile,
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,

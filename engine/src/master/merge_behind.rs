@@ -18,6 +18,8 @@ pub(super) struct Behind {
     /// After each record before it, by both values. What lies between two that are equal would hide when the replica, a
     /// master too, settles the rest in the same way at the same time.
     before: BTreeSet<(u32, u32)>,
+    /// By what the CRCs here differ from those before anything was written.
+    here: SyncCrc,
 }
 
 impl Behind {
@@ -45,26 +47,36 @@ impl Behind {
         Behind {
             now,
             before: [values(SyncCrc::EMPTY), values(kept), values(now)].into(),
+            here: SyncCrc::EMPTY,
         }
     }
 
-    /// Takes what is written next, with what the replica has under its UID and keeps; raises the modseq until the difference
-    /// can be seen. No two modseqs of a record look alike, so that rarely is more than once.
-    pub(super) fn write(&mut self, record: &mut Record, theirs: Option<&Record>) {
+    /// Takes what is written next, with what was here before and what the replica has under its UID and keeps; raises the
+    /// modseq until the difference can be seen, by the replica and by this server's own master, which has what was here. No
+    /// two modseqs of a record look alike, so that rarely is more than once.
+    pub(super) fn write(&mut self, record: &mut Record, old: Option<&Record>, theirs: Option<&Record>) {
         if let Some(theirs) = theirs {
             self.now.toggle(theirs);
         }
-        let before = self.now;
-        let after = |record: &Record| {
-            let mut after = before;
-            after.toggle(record);
-            after
+        if let Some(old) = old {
+            self.here.toggle(old);
+        }
+        let (before, here) = (self.now, self.here);
+        let with = |mut sum: SyncCrc, record: &Record| {
+            sum.toggle(record);
+            sum
+        };
+        let is_hidden = |record: &Record| {
+            let shown_there = values(with(before, record));
+            let shown_here = values(with(here, record));
+            self.before.contains(&shown_there) || shown_here == values(SyncCrc::EMPTY)
         };
         // What is expunged has no share in a CRC, whatever its modseq.
-        while !record.is_expunged() && self.before.contains(&values(after(record))) {
+        while !record.is_expunged() && is_hidden(record) {
             record.modseq += 1;
         }
-        self.now = after(record);
+        self.now = with(before, record);
+        self.here = with(here, record);
         self.before.insert(values(self.now));
     }
 }
@@ -112,7 +124,7 @@ mod tests {
         let mut behind = Behind::new(&[]);
         let mut written = ours.clone();
         for (record, theirs) in written.iter_mut().zip(&theirs) {
-            behind.write(record, Some(theirs));
+            behind.write(record, None, Some(theirs));
         }
         assert_eq!((written[0].modseq, written[1].modseq), (6, 8));
         assert_ne!(crc(&theirs), crc(&written));
@@ -125,7 +137,7 @@ mod tests {
         let (mut behind, mut highest) = (Behind::new(&[]), 51);
         for old in &theirs {
             let mut new = record(old.uid, highest + 1);
-            behind.write(&mut new, Some(old));
+            behind.write(&mut new, None, Some(old));
             highest = new.modseq;
             written.push(new);
             for from in 0..written.len() {
@@ -149,9 +161,25 @@ mod tests {
             theirs: Some(theirs),
         });
         let mut behind = Behind::new(&items);
-        written.iter_mut().for_each(|record| behind.write(record, None));
+        written
+            .iter_mut()
+            .for_each(|record| behind.write(record, None, None));
         assert_ne!(crc(&theirs), crc(&written));
         assert_ne!(crc(&written), SyncCrc::EMPTY);
+    }
+
+    /// This server's master has what was here, and would take its own CRCs for those of what was settled.
+    #[test]
+    fn what_was_settled_can_be_seen_from_behind() {
+        let old = [record(1, 12), record(4, 13)];
+        let theirs = record(1, 13);
+        let mut written = [record(1, 14), record(4, 15)];
+        assert_eq!(crc(&old), crc(&written), "the reason for all this");
+        let mut behind = Behind::new(&[]);
+        behind.write(&mut written[0], Some(&old[0]), Some(&theirs));
+        behind.write(&mut written[1], Some(&old[1]), None);
+        assert_eq!(written[1].modseq, 16);
+        assert_ne!(crc(&old), crc(&written));
     }
 
     #[test]
@@ -159,7 +187,7 @@ mod tests {
         let mut gone = record(1, 5);
         gone.flags.system = gone.flags.system.with(SystemFlags::EXPUNGED);
         let mut behind = Behind::new(&[]);
-        behind.write(&mut gone, None);
+        behind.write(&mut gone, None, None);
         assert_eq!(gone.modseq, 5);
     }
 }

@@ -192,7 +192,9 @@ impl Found {
 
 /// A copy that one side made of the other's message, as it has to be when that was changed after it. [CS-SPLIT-31]
 fn changed_since(copy: &Record, original: &Record) -> Option<Record> {
-    let is_newer = original.modseq > copy.modseq && original.last_updated >= copy.last_updated;
+    // A copy begins with the time of its original. Their modseqs are of two servers, and tell them apart within a second only.
+    let age = |record: &Record| (record.last_updated, record.modseq);
+    let is_newer = age(original) > age(copy);
     is_newer.then(|| Record {
         last_updated: original.last_updated,
         ..with_their_values(copy, original)
@@ -330,7 +332,7 @@ impl Resolver {
                 record.last_updated.max(old.last_updated)
             })
         };
-        self.behind.write(&mut record, theirs);
+        self.behind.write(&mut record, old, theirs);
         after.highestmodseq = record.modseq;
         for keyword in &record.flags.keywords {
             if !after
@@ -408,7 +410,8 @@ impl Resolver {
         tombstone.flags.system = tombstone.flags.system.with(SystemFlags::EXPUNGED);
         let tombstone = self.stamp(tombstone, Some(&ours), None);
         self.left_behind.push(tombstone);
-        self.moves.push((Move::Renumber(ours), rule));
+        let moved = self.changed_there(&ours).unwrap_or(ours);
+        self.moves.push((Move::Renumber(moved), rule));
     }
 
     fn copy_back(&mut self, theirs: Record, rule: &'static str) {

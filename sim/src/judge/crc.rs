@@ -18,10 +18,7 @@ impl Checker for CrcRecomputed {
             if commit.before.mailboxes.get(id) == Some(mailbox) {
                 continue;
             }
-            let live = mailbox.records.values().filter(|record| !record.is_expunged());
-            let right = live.fold((0, 12_345_678), |(basic, annot), record| {
-                (basic ^ basic_of(record), annot ^ annot_of(record))
-            });
+            let right = crcs_of(mailbox.records.values());
             if right != mailbox.crc {
                 return Err(format!(
                     "{} has CRCs {:?}, its records make {right:?}",
@@ -31,6 +28,14 @@ impl Checker for CrcRecomputed {
         }
         Ok(())
     }
+}
+
+/// Both CRCs of these records.
+pub(super) fn crcs_of<'a>(records: impl Iterator<Item = &'a Record>) -> (u32, u32) {
+    let live = records.filter(|record| !record.is_expunged());
+    live.fold((0, 12_345_678), |(basic, annot), record| {
+        (basic ^ basic_of(record), annot ^ annot_of(record))
+    })
 }
 
 /// [CS-CRC-3]

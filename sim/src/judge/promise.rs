@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use protocol::{Guid, Text};
 
-use super::{Checker, Kept, Owner, ScopeView};
+use super::{Checker, Kept, MailboxView, Owner, ScopeView};
 
 /// When a task has ended well, every message that was on the master from its beginning to its end, in a mailbox it was
 /// about, is committed on the replica, unless it went with a store that was replaced by an older one.
@@ -32,8 +32,10 @@ impl Checker for OkIsThere {
                 continue;
             };
             // Nobody could have told that there was something to do. [CS-CRC-11]
+            let is_twin =
+                |twin: &MailboxView, of: &MailboxView| twin.is_twin_of(of) || twin.before(of).is_twin_of(of);
             let twin = kept.replica.mailboxes.get(id);
-            if twin.is_some_and(|twin| twin.is_twin_of(began) || twin.is_twin_of(now)) {
+            if twin.is_some_and(|twin| is_twin(twin, began) || is_twin(twin, now)) {
                 continue;
             }
             for (uid, record) in began.records.iter().filter(|(_, record)| !record.is_expunged()) {

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use protocol::{Record, Text};
 
+use super::crc;
+
 /// How the names of seen states in [`ScopeView::other`] begin.
 pub const SEEN: &str = "seen";
 
@@ -160,6 +162,18 @@ impl MailboxView {
             && here.len() == there.len()
             && (is_same || here.len() >= 2)
             && !here.iter().any(|(uid, ours)| is_told_apart(uid, ours))
+    }
+
+    /// It without what came since it was at the values of `then`: a master may have looked before that. What changed since
+    /// is left out, for what it was is not known.
+    #[must_use]
+    pub fn before(&self, then: &MailboxView) -> MailboxView {
+        let mut was = self.clone();
+        let is_older = |record: &Record| record.uid <= then.last_uid && record.modseq <= then.highestmodseq;
+        was.records.retain(|_, record| is_older(record));
+        was.crc = crc::crcs_of(was.records.values());
+        (was.last_uid, was.highestmodseq) = (then.last_uid, then.highestmodseq);
+        was
     }
 
     /// Live records by UID, of their annotations only what counts in a CRC.
