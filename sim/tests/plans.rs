@@ -41,6 +41,7 @@ plans! {
     a_reservation_whose_message_went_is_made_anew,
     a_revival_that_was_interrupted_goes_on,
     a_run_by_hand_brings_no_mailbox_back_that_is_gone,
+    a_run_by_hand_leaves_what_came_back_meanwhile,
     a_run_by_hand_takes_no_server_annotation_away_that_is_new,
     a_run_by_hand_tells_no_end_of_a_subscription_that_is_back,
     a_run_by_hand_tells_no_subscription_that_has_changed_meanwhile,

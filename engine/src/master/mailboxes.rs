@@ -18,8 +18,8 @@ pub(super) struct ToldShared {
 }
 
 impl Run {
-    /// Makes these mailboxes of one scope equal; each that fails is reported by its name. Once more when any of them went
-    /// or was moved here meanwhile. [CS-MASTER-71]
+    /// Makes these mailboxes of one scope equal; each that fails is reported by its name. Once more when any of them went,
+    /// was moved or came back here meanwhile. [CS-MASTER-71]
     pub(super) async fn do_group(&mut self, scope: Scope, names: Vec<Text>) -> Tried<()> {
         let mut failed = BTreeMap::new();
         for _ in 0..super::user::TELLS_MAX {
@@ -90,18 +90,20 @@ impl Run {
         self.do_shared_once().await
     }
 
-    /// Keeps under which names mailboxes were gone by, and on which partitions.
+    /// Keeps under which names mailboxes were gone by, and on which partitions, and which were gone.
     pub(super) fn note_names(&mut self, batch: &Batch) {
         let real = batch.locals.iter().filter(|mailbox| !mailbox.is_placeholder());
         let names = real.map(|mailbox| {
             let place = (mailbox.name.clone(), mailbox.partition.clone());
-            (mailbox.uniqueid.clone(), place)
+            (mailbox.uniqueid.clone(), Some(place))
         });
-        self.named = (!self.config.dry_run).then(|| names.collect());
+        let gone = batch.tombstones.keys().map(|id| (id.clone(), None));
+        self.named = (!self.config.dry_run).then(|| gone.chain(names).collect());
     }
 
-    /// Whether any of these is gone, or has another name or partition by now: another master of this store may have told so
-    /// before what was told here. A partition is told by RENAME, or by what makes the mailbox, and by nothing else.
+    /// Whether any of these is gone, or has another name or partition by now, or is here again: another master of this store
+    /// may have told so before what was told here. A partition is told by RENAME, or by what makes the mailbox, and by
+    /// nothing else.
     /// [CS-MASTER-71]
     pub(super) async fn has_moved(&mut self, select: Select) -> Tried<bool> {
         let Some(named) = self.named.take().filter(|named| !named.is_empty()) else {
@@ -113,7 +115,7 @@ impl Run {
         };
         let here = here.into_iter().map(|m| (m.uniqueid, (m.name, m.partition)));
         let here: BTreeMap<Text, (Text, Text)> = here.collect();
-        Ok(named.iter().any(|(id, place)| here.get(id) != Some(place)))
+        Ok(named.iter().any(|(id, place)| here.get(id) != place.as_ref()))
     }
 
     async fn do_shared_once(&mut self) -> Tried<()> {

@@ -90,7 +90,7 @@ pub(super) struct Run {
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
     /// Names and partitions by which the item's mailboxes were gone by, by identity.
-    pub(super) named: Option<BTreeMap<Text, (Text, Text)>>,
+    pub(super) named: Option<BTreeMap<Text, Option<(Text, Text)>>>,
     /// What was told of nobody's and the server's beside mailboxes.
     pub(super) told_shared: Option<ToldShared>,
     /// Whether the item is a user who, as the log says, was deleted.

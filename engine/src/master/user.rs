@@ -45,7 +45,7 @@ impl Run {
     }
 
     /// Makes the replica's copy of a user equal; `asked` is the `GET USER` that was sent ahead. Once more when mailboxes
-    /// went or were renamed here meanwhile. [CS-MASTER-71]
+    /// went, were renamed or came back here meanwhile. [CS-MASTER-71]
     pub(super) async fn do_user(&mut self, user: &Text, mut asked: AskedUser) -> Tried<()> {
         for _ in 1..TELLS_MAX {
             let result = self.do_user_once(user, asked).await;
