@@ -107,6 +107,7 @@ plans! {
     // [CS-SPLIT-31]
     what_moved_is_not_lost_with_the_store_of_its_master,
     what_was_changed_while_its_copy_waited_goes_over_to_the_copy,
+    three_modseqs_of_two_masters_may_hide,
     twins_of_which_one_got_mail_meanwhile,
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,

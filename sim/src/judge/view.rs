@@ -136,11 +136,35 @@ impl ScopeView {
     }
 }
 
+/// Modseqs of as many records can differ without a difference in the CRCs, though every master takes care that its own do not.
+const MODSEQS_THAT_HIDE: usize = 3;
+
+/// How many records differ in their modseqs; 0 when anything else differs.
+fn of_other_modseq(here: &BTreeMap<u32, Record>, there: &BTreeMap<u32, Record>) -> usize {
+    let pairs = || here.values().zip(there.values());
+    let is_alike = |(ours, theirs): (&Record, &Record)| {
+        let modseq = ours.modseq;
+        *ours
+            == Record {
+                modseq,
+                ..theirs.clone()
+            }
+    };
+    if pairs().all(is_alike) {
+        pairs()
+            .filter(|(ours, theirs)| ours.modseq != theirs.modseq)
+            .count()
+    } else {
+        0
+    }
+}
+
 impl MailboxView {
     /// Whether no master can tell the two apart, though their messages differ: all values are equal, and so are both CRCs,
     /// because the XOR of what differs here is the XOR of what differs there. Two messages under two UIDs have the same
     /// whichever of them comes first, and so have two of which each has other flags in the same way. What only a master
-    /// writes differs in no such way. The modseqs of annotations have no share in a CRC at all: where people write the same at
+    /// writes differs in no such way, unless three modseqs do that two masters gave at once: each leaves out those that would
+    /// hide beside its own, and knows nothing of the other's. The modseqs of annotations have no share in a CRC at all: where people write the same at
     /// both sides, each keeps its own. That the CRCs are those of the records is asked elsewhere. [CS-CRC-5] [CS-CRC-11]
     pub fn is_twin_of(&self, other: &MailboxView) -> bool {
         let values = |m: &MailboxView| {
@@ -156,6 +180,9 @@ impl MailboxView {
             let theirs = there.get(uid);
             theirs.is_none_or(|theirs| theirs != ours && by_people(theirs) == by_people(ours))
         };
+        if here.keys().eq(there.keys()) && of_other_modseq(&here, &there) >= MODSEQS_THAT_HIDE {
+            return true;
+        }
         let is_other = self.live() != other.live();
         let is_same = here == there;
         is_other
@@ -267,6 +294,22 @@ mod tests {
             one.visible_difference(&another, false).is_some(),
             "one message cannot hide"
         );
+    }
+
+    #[test]
+    fn modseqs_hide_from_three_on() {
+        let ours = mailbox(&[1, 2, 3], (5, 6));
+        let changed = |count: u32| {
+            let mut theirs = ours.clone();
+            (1..=count).for_each(|uid| theirs.records.get_mut(&uid).expect("a record").modseq = 7);
+            theirs
+        };
+        let seen = |theirs: MailboxView| view(ours.clone()).visible_difference(&view(theirs), false);
+        assert!(seen(changed(2)).is_some(), "a master leaves out what would hide");
+        assert_eq!(seen(changed(3)), None);
+        let mut flagged = changed(3);
+        flagged.records.get_mut(&1).expect("a record").flags.system = protocol::SystemFlags::SEEN;
+        assert!(seen(flagged).is_some());
     }
 
     #[test]
