@@ -263,6 +263,34 @@ fn another_identity() {
     say(&mut other, &mailbox("user.jane", "id9", 0, 0, &[]), CHECKSUM);
 }
 
+/// Four messages, and the CRC of none, by chance. [CS-CRC-11] [CS-EXC-27]
+#[test]
+fn messages_whose_crcs_are_those_of_nothing_are_kept_too() {
+    let (store, mut driver) = setup();
+    let texts = ["one", "two", "two", "one"];
+    let numbered = (2u32..).zip(4u64..).zip(texts);
+    let records: Vec<String> = numbered
+        .map(|((uid, modseq), text)| record(uid, modseq, "", text))
+        .collect();
+    say(
+        &mut driver,
+        &mailbox("user.jane.b", "id3", 5, 20, &records),
+        "OK success",
+    );
+    assert!(state(&store, &["jane"]).contains("MBOXNAME user.jane.b SYNC_CRC 0 "));
+    say(&mut driver, "APPLY FORCE %()", "OK success");
+    say(
+        &mut driver,
+        &mailbox("user.jane.b", "id9", 0, 1, &[]),
+        "OK success",
+    );
+    let state = state(&store, &["jane"]);
+    assert!(
+        state.contains("UNIQUEID id3 MBOXNAME DELETED.user.jane.b."),
+        "{state}"
+    );
+}
+
 /// [CS-MBOX-19] [CS-CRC-9]
 #[test]
 fn since_has_to_match() {

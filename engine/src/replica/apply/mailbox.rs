@@ -174,7 +174,7 @@ async fn put_entry(conn: &mut Conn, line: &MailboxLine) -> Result<(), Fail> {
 /// mailbox. [CS-MBOX-18] [CS-SPLIT-42] [CS-EXC-27]
 async fn give_way(conn: &Conn, there: Mailbox) -> Result<Change, Fail> {
     let now = conn.port.now().0;
-    if there.crc == SyncCrc::EMPTY {
+    if !holds_mail(conn, &there).await? {
         // One that was never used was not deleted by anybody, or this server would delete it elsewhere in its turn, where
         // it may be what the name stands for by now. [CS-SPLIT-43]
         let tombstone = Tombstone {
@@ -196,6 +196,37 @@ async fn give_way(conn: &Conn, there: Mailbox) -> Result<Change, Fail> {
         }
         time = time.wrapping_add(1);
     }
+}
+
+/// Whether there is a live message. Only CRCs that are not those of nothing tell by themselves: the sum over several may be
+/// that of none. [CS-CRC-11]
+async fn holds_mail(conn: &Conn, mailbox: &Mailbox) -> Result<bool, Fail> {
+    if mailbox.crc != SyncCrc::EMPTY {
+        return Ok(true);
+    }
+    let mut is_found = false;
+    show_records(conn, mailbox, |record| is_found |= !record.is_expunged()).await?;
+    Ok(is_found)
+}
+
+/// Shows every record of a mailbox as it is stored.
+async fn show_records(conn: &Conn, mailbox: &Mailbox, mut show: impl FnMut(&Record)) -> Result<(), Fail> {
+    let key = mailbox.key();
+    let mut next = Some(1);
+    while let Some(uid) = next {
+        let records = conn
+            .records(
+                &key,
+                UidSelect::From {
+                    uid,
+                    limit: RECOUNT_RECORDS,
+                },
+            )
+            .await?;
+        records.iter().for_each(&mut show);
+        next = records.last().and_then(|last| last.uid.checked_add(1));
+    }
+    Ok(())
 }
 
 /// Removals of the scripts that came by SIEVE commands, when this is the mailbox that holds the user's scripts from now
@@ -468,25 +499,10 @@ impl Update {
     }
 
     /// Shows every record of the mailbox as it is by now.
-    async fn each_record(&mut self, conn: &mut Conn, mut show: impl FnMut(&Record)) -> Result<(), Fail> {
+    async fn each_record(&mut self, conn: &mut Conn, show: impl FnMut(&Record)) -> Result<(), Fail> {
         self.writer.write(conn, &self.stored).await?;
         self.writer.wait().await?;
-        let key = self.stored.key();
-        let mut next = Some(1);
-        while let Some(uid) = next {
-            let records = conn
-                .records(
-                    &key,
-                    UidSelect::From {
-                        uid,
-                        limit: RECOUNT_RECORDS,
-                    },
-                )
-                .await?;
-            records.iter().for_each(&mut show);
-            next = records.last().and_then(|last| last.uid.checked_add(1));
-        }
-        Ok(())
+        show_records(conn, &self.stored, show).await
     }
 
     /// Waits for what was already asked of the store, so that undoing comes behind it.
