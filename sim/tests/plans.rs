@@ -65,6 +65,8 @@ plans! {
     mail_for_a_mailbox_that_goes_to_and_fro,
     // [CS-SPLIT-44]
     mail_that_comes_between_a_look_and_unmailbox_is_looked_at,
+    // [CS-SPLIT-35]
+    messages_whose_crcs_cancel_each_other_out_are_not_missed,
     names_swapped_by_hand_and_by_the_log_at_once,
     renamed_and_deleted,
     renamed_to_a_name_that_the_other_made,

@@ -70,6 +70,15 @@ struct Plan {
     since_crcs: (Option<u32>, Option<u32>),
 }
 
+/// A difference that the CRC of a mailbox without a live message hides.
+#[derive(Clone, Copy)]
+enum Hidden {
+    /// By its CRC the replica has no live message, and it gets none, though we have.
+    NoneThere,
+    /// We have none, and send nothing that would take the replica's own.
+    NoneHere,
+}
+
 impl Plan {
     /// Adds the replica's records whose messages are here under another UID, as expunged, to the rows: one transaction there
     /// takes them away and brings the message under its new UID. False when the rows are not in memory, or too many for one
@@ -94,16 +103,15 @@ impl Plan {
         true
     }
 
-    /// What the replica's CRC could not tell, for that of nothing matches any: that it has no live message and gets none,
-    /// though we have; that we have none, and send nothing that would take its own. [CS-SPLIT-35]
-    fn hides_a_difference(&self, mailbox: &Mailbox, line: &MailboxLine) -> Option<&'static str> {
+    /// What the replica's CRC could not tell, for that of nothing matches any. [CS-SPLIT-35]
+    fn hides_a_difference(&self, mailbox: &Mailbox, line: &MailboxLine) -> Option<Hidden> {
         let held = self.held.as_ref()?;
         let (ours, theirs) = (mailbox.crc, crc_of(line));
         if theirs == SyncCrc::EMPTY && ours.basic != 0 && held.iter().all(Record::is_expunged) {
-            return Some("has no live message on the replica, and would get none");
+            return Some(Hidden::NoneThere);
         }
         if ours == SyncCrc::EMPTY && theirs.basic != 0 && held.is_empty() {
-            return Some("has live messages on the replica alone, and would keep them");
+            return Some(Hidden::NoneHere);
         }
         None
     }
@@ -168,11 +176,8 @@ impl Run {
             let uids = moved.iter().map(|record| record.uid).collect();
             self.expunge_there(&mailbox.name, &mailbox.uniqueid, uids).await?;
         }
-        if let Some(hidden) = remote.and_then(|line| plan.hides_a_difference(mailbox, line)) {
-            issued.refused = Some(Refusal {
-                code: Code::SyncChecksum,
-                text: format!("{} {hidden}", mailbox.name),
-            });
+        issued.refused = self.hidden_difference(&plan, mailbox, remote).await?;
+        if issued.refused.is_some() {
             return Ok(issued);
         }
         if plan.is_long() {
@@ -194,6 +199,27 @@ impl Run {
                 .await?;
         }
         Ok(issued)
+    }
+
+    /// Refuses by ourselves what the replica would take though it is not the whole. The sum over live messages may be that of
+    /// none by chance, so the replica is asked for its records. [CS-SPLIT-35]
+    async fn hidden_difference(
+        &mut self,
+        plan: &Plan,
+        mailbox: &Mailbox,
+        remote: Option<&MailboxLine>,
+    ) -> Tried<Option<Refusal>> {
+        let Some(line) = remote else { return Ok(None) };
+        let what = match plan.hides_a_difference(mailbox, line) {
+            None => return Ok(None),
+            Some(Hidden::NoneThere) if self.holds_mail(line).await? => return Ok(None),
+            Some(Hidden::NoneThere) => "has no live message on the replica, and would get none",
+            Some(Hidden::NoneHere) => "has live messages on the replica alone, and would keep them",
+        };
+        Ok(Some(Refusal {
+            code: Code::SyncChecksum,
+            text: format!("{} {what}", mailbox.name),
+        }))
     }
 
     /// Waits until nothing else is under way, when a step is little more than a message that all would wait behind. A

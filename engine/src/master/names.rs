@@ -149,7 +149,7 @@ impl Run {
     }
 
     /// Whether the replica's mailbox has a live message.
-    async fn holds_mail(&mut self, line: &MailboxLine) -> Tried<bool> {
+    pub(super) async fn holds_mail(&mut self, line: &MailboxLine) -> Tried<bool> {
         let Some(name) = line.mboxname.as_ref().filter(|_| line.last_uid != Some(0)) else {
             return Ok(false);
         };
