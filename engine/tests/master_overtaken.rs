@@ -161,3 +161,64 @@ fn a_mailbox_that_was_moved_to_another_partition_while_it_was_sent_is_moved_ther
         assert_ne!(moves.count(), 0, "{:?}", run.said);
     }
 }
+
+/// A mailbox that was moved to another partition before it was told of, and its run with the replica's answer once it was
+/// sent.
+fn run_with_made(mut change: impl FnMut(&mut Mail), there: &str) -> Conversation {
+    let mut mail = Mail::new("m");
+    mail.create(&["user.jane"]);
+    change(&mut mail);
+    let made = line(&mail, "m0001", "user.jane", "user.jane").replace("PARTITION NIL", there);
+    let state = Cell::new(0);
+    run(
+        Job::Mailboxes(vec![Text::from("user.jane")]),
+        &mut mail,
+        |_, command| match command {
+            "APPLY MAILBOX user.jane 0" => {
+                state.set(state.get().max(1));
+                None
+            }
+            _ if command.starts_with("APPLY RENAME") => {
+                state.set(2);
+                None
+            }
+            "GET MAILBOXES (user.jane)" if state.get() == 1 => Some(say(&format!("{made}OK success"))),
+            "GET MAILBOXES (user.jane)" if state.get() == 2 => {
+                let moved = made.replace("PARTITION default", "PARTITION second");
+                Some(say(&format!("{moved}OK success")))
+            }
+            _ => None,
+        },
+    )
+}
+
+fn to_second(mail: &mut Mail) {
+    let mut moved = mail.mailbox("user.jane");
+    moved.partition = Text::from("second");
+    moved.highestmodseq += 1;
+    moved.foldermodseq = moved.highestmodseq;
+    mail.write(Scope::of(b"user.jane"), vec![Change::PutMailbox(Box::new(moved))]);
+}
+
+/// What a connection that broke sent last came behind the look of the next one. [CS-MASTER-74]
+#[test]
+fn a_mailbox_that_was_made_there_meanwhile_on_its_former_partition_is_moved() {
+    let count = |run: &Conversation, start: &str| {
+        let those = run.said.iter().filter(|said| said.starts_with(start));
+        those.count()
+    };
+    let run = run_with_made(to_second, "PARTITION default");
+    let renames = count(
+        &run,
+        "APPLY RENAME %(OLDMBOXNAME user.jane NEWMBOXNAME user.jane PARTITION second ",
+    );
+    assert_eq!(renames, 1, "{:?}", run.said);
+    for (there, looks) in [("PARTITION second", 2), ("PARTITION NIL", 2)] {
+        let run = run_with_made(to_second, there);
+        assert_eq!(count(&run, "APPLY RENAME"), 0, "{:?}", run.said);
+        assert_eq!(count(&run, "GET MAILBOXES"), looks, "{:?}", run.said);
+    }
+    // Nothing that could have come before it differs from what is here.
+    let run = run_with_made(|_| {}, "PARTITION default");
+    assert_eq!(count(&run, "GET MAILBOXES"), 1, "{:?}", run.said);
+}

@@ -37,6 +37,8 @@ plans! {
     a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
     a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,
     a_raised_uidvalidity_comes_back_up_a_chain,
+    // [CS-MASTER-74]
+    a_mailbox_that_moved_before_its_first_update_came_is_where_it_belongs,
     a_replica_from_a_backup_loses_who_has_gone_again,
     a_reservation_whose_message_went_is_made_anew,
     a_revival_that_was_interrupted_goes_on,

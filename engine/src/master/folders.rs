@@ -159,7 +159,9 @@ impl Run {
         if had_some {
             self.reserve(batch, &todo.send).await?;
         }
-        self.update_all(batch, todo).await
+        let made = self.makes(batch, &todo);
+        self.update_all(batch, todo).await?;
+        self.look_at_made(batch, &made).await
     }
 
     /// Asks for mailboxes by name, in blocks.

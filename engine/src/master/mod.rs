@@ -20,6 +20,7 @@ mod issue;
 mod jobs;
 mod lines;
 mod listing;
+mod made;
 mod mailboxes;
 mod merge_behind;
 mod merge_plan;
