@@ -130,7 +130,10 @@ pub fn session(input: &[u8]) {
         let (whole_said, cut_said) = (whole_said.to_string(), cut_said.to_string());
         // What comes along with STARTTLS is in clear and ends the connection; what comes later is inside. [CS-AUTH-12]
         if let Some((before, _)) = whole_said.split_once(INJECTED) {
-            assert!(cut_said.starts_with(before), "cutting changes what was answered before");
+            assert!(
+                cut_said.starts_with(before),
+                "cutting changes what was answered before"
+            );
         } else {
             assert_eq!(whole_said, cut_said, "cutting changes the answers");
             assert_eq!(whole.after, cut.after, "cutting changes the outcome");
