@@ -28,6 +28,8 @@ plans! {
     mail_that_comes_while_its_user_goes_is_deleted_with_him,
     an_inbox_that_gave_way_is_no_end_of_its_user,
     a_change_does_not_lose_to_a_compare_with_a_third_server,
+    // [CS-MASTER-73]
+    a_change_does_not_lose_to_mail_that_only_came_over,
     a_copy_is_known_again_when_mail_came_to_its_uid,
     a_mailbox_does_not_come_back_to_a_user_who_goes,
     a_mailbox_made_anew_has_what_its_master_has,
@@ -35,10 +37,10 @@ plans! {
     a_mailbox_sent_down_a_chain_again_raises_its_uidvalidity_once,
     a_mailbox_made_anew_is_not_deleted_for_the_one_before,
     a_mailbox_that_a_restored_master_sends_again_names_no_uid_twice,
-    a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,
-    a_raised_uidvalidity_comes_back_up_a_chain,
     // [CS-MASTER-74]
     a_mailbox_that_moved_before_its_first_update_came_is_where_it_belongs,
+    a_message_that_comes_back_with_its_mailbox_has_the_flags_of_its_master,
+    a_raised_uidvalidity_comes_back_up_a_chain,
     a_replica_from_a_backup_loses_who_has_gone_again,
     a_reservation_whose_message_went_is_made_anew,
     a_revival_that_was_interrupted_goes_on,

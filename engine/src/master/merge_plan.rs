@@ -334,6 +334,13 @@ impl Resolver {
         };
         self.behind.write(&mut record, old, theirs);
         after.highestmodseq = record.modseq;
+        self.count(&record, old);
+        record
+    }
+
+    /// Takes a record into the values of the mailbox.
+    fn count(&mut self, record: &Record, old: Option<&Record>) {
+        let after = &mut self.resolved.after;
         for keyword in &record.flags.keywords {
             if !after
                 .userflags
@@ -346,13 +353,20 @@ impl Resolver {
         if let Some(old) = old {
             after.crc.toggle(old);
         }
-        after.crc.toggle(&record);
-        record
+        after.crc.toggle(record);
     }
 
     fn write(&mut self, record: Record, old: Option<&Record>, theirs: Option<&Record>) {
         let record = self.stamp(record, old, theirs);
         self.resolved.writes.push(record);
+    }
+
+    /// Whether what comes from there can be here as it is there: who looks for what is newer than what was here finds it all
+    /// the same, and a new modseq would be newer than a change of it that is on its way to the replica. [CS-MASTER-73]
+    fn keeps_modseq(&mut self, theirs: &Record) -> bool {
+        let after_ours = self.resolved.before.highestmodseq + 1;
+        let highest = self.resolved.line.highestmodseq.unwrap_or(0);
+        self.resolved.is_here && (after_ours..=highest).contains(&theirs.modseq) && self.behind.keeps(theirs)
     }
 
     fn item(&mut self, item: Item) {
@@ -454,8 +468,14 @@ impl Resolver {
             self.decide(&record, rule, Deed::Adopt);
             self.resolved.wanted.push(record.clone());
             let ours = moved.get(&print_of(&record));
-            let changed = ours.and_then(|ours| changed_since(&record, ours));
-            self.write(changed.unwrap_or_else(|| record.clone()), None, Some(&record));
+            match ours.and_then(|ours| changed_since(&record, ours)) {
+                Some(changed) => self.write(changed, None, Some(&record)),
+                None if self.keeps_modseq(&record) => {
+                    self.count(&record, None);
+                    self.resolved.writes.push(record);
+                }
+                None => self.write(record.clone(), None, Some(&record)),
+            }
         }
         for (moved, rule) in std::mem::take(&mut self.moves) {
             let mut record = match moved {
@@ -607,6 +627,20 @@ mod tests {
         let resolved = compare(&ours, &theirs);
         let copy = resolved.writes.iter().find(|r| r.uid == 6);
         assert_eq!(copy.map(|r| r.flags.system), Some(SystemFlags::FLAGGED));
+    }
+
+    /// [CS-MASTER-73]
+    #[test]
+    fn what_comes_keeps_a_modseq_that_is_new_here() {
+        let theirs = [record(1, 5, 1, 50), record(2, 4, 2, 50), record(3, 6, 3, 50)];
+        let resolved = compare(&theirs[..1], &theirs);
+        let ends: Vec<_> = resolved.writes.iter().map(|r| (r.uid, r.modseq)).collect();
+        assert_eq!(ends, [(2, 7), (3, 6)], "4 is nothing new to who has seen 5");
+        assert_eq!(resolved.after.highestmodseq, 7);
+        let mut crc = SyncCrc::EMPTY;
+        crc.toggle(&theirs[0]);
+        resolved.writes.iter().for_each(|record| crc.toggle(record));
+        assert_eq!(resolved.after.crc, crc);
     }
 
     #[test]
