@@ -296,6 +296,12 @@ impl Run {
         if !had_some && !self.has_meta(user).await? {
             return Ok(());
         }
+        if self.is_made_anew(&inbox).await? {
+            self.notice(format!(
+                "{user} was made anew here meanwhile, and is not removed on the replica; the next run goes on"
+            ));
+            return Ok(());
+        }
         let command = Apply::Unuser {
             userid: Some(user.clone()),
             local: self.config.local_only,
@@ -306,6 +312,19 @@ impl Run {
             self.notice(format!("{user} was deleted here, and is removed on the replica"));
         }
         self.settle_applied(asked, reasons).await
+    }
+
+    /// Whether an INBOX is here by now. UNUSER names nothing but a user, and another connection may have made the new one's
+    /// INBOX there, with mail in it by now. [CS-SPLIT-17]
+    async fn is_made_anew(&mut self, inbox: &Text) -> Tried<bool> {
+        self.end_read().await?;
+        let here = match self.local_mailboxes(Select::Names(vec![inbox.clone()])).await {
+            Err(StoreError::NotFound { .. }) => Vec::new(),
+            here => here?,
+        };
+        Ok(here
+            .iter()
+            .any(|mailbox| mailbox.name == *inbox && !mailbox.is_placeholder()))
     }
 
     /// Whether the replica has something of a user beside mailboxes: a run may have ended behind the last of them.
