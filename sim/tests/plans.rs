@@ -114,6 +114,7 @@ plans! {
     what_was_deleted_before_a_mailbox_came_back_does_not_come_from_another_replica,
     // [CS-SPLIT-31]
     what_moved_is_not_lost_with_the_store_of_its_master,
+    what_was_changed_of_a_copy_goes_back_to_its_original,
     what_was_changed_while_its_copy_waited_goes_over_to_the_copy,
     three_modseqs_of_two_masters_may_hide,
     twins_of_which_one_got_mail_meanwhile,

@@ -43,7 +43,8 @@ pub(super) struct Found {
     /// Whether all that is not alike is held.
     pub(super) is_complete: bool,
     crc: SyncCrc,
-    fresh: BTreeSet<Print>,
+    /// Our live messages that the replica does not have under their UIDs.
+    fresh: BTreeMap<Print, Record>,
     /// Of one UID and the same bytes, and yet two messages: both moved there, each on its side. By ours, with theirs.
     doubles: BTreeMap<Print, Print>,
 }
@@ -113,7 +114,7 @@ impl Found {
             more_stale: Vec::new(),
             is_complete: true,
             crc: SyncCrc::EMPTY,
-            fresh: BTreeSet::new(),
+            fresh: BTreeMap::new(),
             doubles: BTreeMap::new(),
         }
     }
@@ -130,7 +131,7 @@ impl Found {
             // Mail that came to the replica since may have the copy's UID there by now.
             let is_lacking = item.theirs.as_ref().is_none_or(|theirs| theirs.guid != ours.guid);
             if is_lacking && !ours.is_expunged() && self.fresh.len() < FRESH_MAX {
-                self.fresh.insert(print_of(ours));
+                self.fresh.insert(print_of(ours), ours.clone());
             }
             if let Some(theirs) = &item.theirs {
                 self.take_double(ours, theirs);
@@ -180,12 +181,28 @@ impl Found {
             .map(|theirs| (print_of(theirs), theirs))
             .collect();
         let is_elsewhere = |print: &Print| {
-            self.fresh.contains(print) || self.doubles.contains_key(print) || coming.contains_key(print)
+            self.fresh.contains_key(print) || self.doubles.contains_key(print) || coming.contains_key(print)
         };
         self.doubles
             .iter()
             .filter(|(_, theirs)| is_elsewhere(theirs))
             .filter_map(|(ours, _)| Some((ours.clone(), (*coming.get(ours)?).clone())))
+            .collect()
+    }
+
+    /// What would be copied back, though it is here under another UID: an interrupted run of either side copied the one or
+    /// the other. [CS-SPLIT-31]
+    fn known_elsewhere(&self) -> BTreeMap<Print, Record> {
+        let moves = |item: &&Item| matches!(item.judged.verdict, Verdict::CopyBack | Verdict::Split);
+        let theirs = self
+            .items
+            .iter()
+            .filter(moves)
+            .filter_map(|item| item.theirs.as_ref());
+        theirs
+            .filter(|theirs| !theirs.is_expunged())
+            .map(|theirs| (print_of(theirs), theirs.clone()))
+            .filter(|(print, _)| self.fresh.contains_key(print))
             .collect()
     }
 }
@@ -228,11 +245,11 @@ struct Resolver {
     resolved: Resolved,
     behind: Behind,
     fresh: BTreeSet<Print>,
+    /// Ours that the replica has under another UID, as they are here and there; until they are written in any way.
+    elsewhere: BTreeMap<Print, (Record, Record)>,
     now: i64,
     adopted: Vec<(Record, &'static str)>,
     moves: Vec<(Move, &'static str)>,
-    /// Which of the moves come from there.
-    copied: BTreeMap<Print, usize>,
     /// What is there elsewhere of ours that stands where the replica has another message of the same bytes.
     doubles: BTreeMap<Print, Record>,
     left_behind: Vec<Record>,
@@ -270,7 +287,13 @@ pub(super) fn resolve(mut found: Found, now: i64) -> Tried<Resolved> {
         // Recomputed on the way; the kept ones may be what is wrong. [CS-CRC-10]
         after.crc = found.crc;
     }
-    let mut fresh = found.fresh;
+    let elsewhere = found.known_elsewhere().into_iter();
+    let elsewhere = elsewhere.filter_map(|(print, theirs)| {
+        let ours = found.fresh.get(&print)?.clone();
+        Some((print, (ours, theirs)))
+    });
+    let elsewhere = elsewhere.collect();
+    let mut fresh: BTreeSet<Print> = found.fresh.into_keys().collect();
     fresh.extend(doubles.keys().cloned());
     let mut resolver = Resolver {
         resolved: Resolved {
@@ -286,10 +309,10 @@ pub(super) fn resolve(mut found: Found, now: i64) -> Tried<Resolved> {
         },
         behind: Behind::new(&found.items),
         fresh,
+        elsewhere,
         now,
         adopted: Vec::new(),
         moves: Vec::new(),
-        copied: BTreeMap::new(),
         doubles,
         left_behind: Vec::new(),
     };
@@ -432,20 +455,17 @@ impl Resolver {
         let mut gone = theirs.clone();
         gone.flags.system = gone.flags.system.with(SystemFlags::EXPUNGED);
         self.resolved.moved.push(gone);
-        self.copied.insert(print_of(&theirs), self.moves.len());
         self.moves.push((Move::CopyBack(theirs), rule));
     }
 
-    /// A copy that an interrupted run made here, when its original was changed there since: that has a modseq above the copy's,
-    /// so the copy gets a new one anyway. A copy has a higher UID than its original, which so has been seen. [CS-SPLIT-31]
-    fn changed_there(&self, copy: &Record) -> Option<Record> {
-        if copy.is_expunged() || self.copied.is_empty() {
+    /// A message that an interrupted run of either side copied, original or copy, when the other one was changed there since.
+    /// [CS-SPLIT-31]
+    fn changed_there(&mut self, ours: &Record) -> Option<Record> {
+        if ours.is_expunged() || self.elsewhere.is_empty() {
             return None;
         }
-        match self.moves.get(*self.copied.get(&print_of(copy))?) {
-            Some((Move::CopyBack(original), _)) => changed_since(copy, original),
-            _ => None,
-        }
+        let (_, theirs) = self.elsewhere.remove(&print_of(ours))?;
+        changed_since(ours, &theirs)
     }
 
     /// The same for a copy at whose UID the replica has another message of the same bytes. What was changed last, counts.
@@ -482,6 +502,11 @@ impl Resolver {
                 // A run that was interrupted between its transaction and the EXPUNGE had copied it already.
                 Move::CopyBack(record) if self.fresh.remove(&print_of(&record)) => {
                     self.decide(&record, "CS-SPLIT-31", Deed::CopiedBefore);
+                    if let Some((ours, theirs)) = self.elsewhere.remove(&print_of(&record))
+                        && let Some(changed) = changed_since(&ours, &theirs)
+                    {
+                        self.write(changed, Some(&ours), None);
+                    }
                     continue;
                 }
                 Move::CopyBack(record) => {
