@@ -56,6 +56,8 @@ plans! {
     a_server_annotation_is_told_again_when_the_replica_fails,
     a_subscription_of_a_user_whom_a_restored_master_does_not_know_stays,
     // [CS-SPLIT-17]
+    a_user_made_anew_meanwhile_has_no_script_of_the_former_one,
+    a_user_made_anew_meanwhile_has_no_quota_of_the_former_one,
     a_user_who_is_made_anew_while_he_is_removed_keeps_his_mail,
     a_user_whose_inbox_is_replaced_is_passed_by,
     an_annotation_that_both_made_alike_comes_out_equal,

@@ -298,8 +298,9 @@ impl Run {
         }
         if self.is_made_anew(&inbox).await? {
             self.notice(format!(
-                "{user} was made anew here meanwhile, and is not removed on the replica; the next run goes on"
+                "{user} was made anew here meanwhile, and is not removed on the replica"
             ));
+            self.made_anew = true;
             return Ok(());
         }
         let command = Apply::Unuser {

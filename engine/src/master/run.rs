@@ -89,6 +89,8 @@ pub(super) struct Run {
     pub(super) settled: Settled,
     /// What was told of the item's user beside mailboxes.
     pub(super) told: Option<Told>,
+    /// Whether the item's user was made anew while what was left of the former one was looked at.
+    pub(super) made_anew: bool,
     /// Names and partitions by which the item's mailboxes were gone by, by identity.
     pub(super) named: Option<BTreeMap<Text, Option<(Text, Text)>>>,
     /// What was told of nobody's and the server's beside mailboxes.
@@ -133,6 +135,7 @@ impl Run {
             settled: self.settled.clone(),
             told: None,
             told_shared: None,
+            made_anew: false,
             named: None,
             departs: false,
             held_read: Mutex::default(),
@@ -231,6 +234,7 @@ async fn conduct(
         settled: Settled::default(),
         told: None,
         told_shared: None,
+        made_anew: false,
         named: None,
         departs: false,
         held_read: Mutex::default(),

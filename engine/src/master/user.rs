@@ -49,8 +49,12 @@ impl Run {
     pub(super) async fn do_user(&mut self, user: &Text, mut asked: AskedUser) -> Tried<()> {
         for _ in 1..TELLS_MAX {
             let result = self.do_user_once(user, asked).await;
-            let is_over = matches!(result, Err(Trouble::Halt(_)));
-            if is_over || !self.has_moved(Select::User(user.clone())).await? {
+            if matches!(result, Err(Trouble::Halt(_))) {
+                return result;
+            }
+            // What the former one left is not the new one's. [CS-MASTER-68]
+            let made_anew = std::mem::take(&mut self.made_anew);
+            if !self.has_moved(Select::User(user.clone())).await? && !made_anew {
                 return result;
             }
             asked = self.ask_user(user);
