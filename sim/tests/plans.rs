@@ -56,6 +56,7 @@ plans! {
     a_server_annotation_is_told_again_when_the_replica_fails,
     a_subscription_of_a_user_whom_a_restored_master_does_not_know_stays,
     // [CS-SPLIT-17]
+    a_step_that_failed_leaves_no_hole,
     a_user_made_anew_meanwhile_has_no_script_of_the_former_one,
     a_user_made_anew_meanwhile_has_no_quota_of_the_former_one,
     a_user_who_is_made_anew_while_he_is_removed_keeps_his_mail,
@@ -110,6 +111,7 @@ plans! {
     what_gave_way_goes_where_it_has_an_older_name,
     what_gave_way_to_a_rename_goes_where_it_has_an_older_name,
     // [CS-MASTER-70]
+    what_a_dead_master_had_sent_is_found_by_the_next_run,
     what_is_settled_further_down_is_seen_from_above,
     what_is_settled_down_a_chain_gets_no_modseq_without_need,
     what_lies_between_what_both_settled_is_seen,

@@ -387,11 +387,13 @@ impl Run {
         let theirs = remote.and_then(|line| line.xconvmodseq).unwrap_or(0);
         line.xconvmodseq = line.xconvmodseq.map(|ours| ours.max(theirs));
         line.since_modseq = plan.since;
+        // Only the state before the first step has CRCs that are known.
+        let crcs = std::mem::take(&mut plan.since_crcs);
         if plan.since.is_some() {
-            // Only the state before the first step has CRCs that are known.
-            (line.since_crc, line.since_crc_annot) = std::mem::take(&mut plan.since_crcs);
-            plan.since = Some(step.highestmodseq);
+            (line.since_crc, line.since_crc_annot) = crcs;
         }
+        // A step counts on the one before it, which may be refused when this one is on its way: it would leave a hole.
+        plan.since = Some(step.highestmodseq);
         if !plan.is_stepped {
             return Ok((line, vec![rows], u64::MAX));
         }

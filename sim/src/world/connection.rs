@@ -86,6 +86,7 @@ impl World {
             return None;
         }
         self.report.connections += 1;
+        self.note_late(link);
         let id = self.next_connection;
         self.next_connection += 1;
         self.tell(way.from, Some(way.to), Kind::Connection, || {
@@ -121,6 +122,16 @@ impl World {
         self.pump(id, MASTER);
         self.pump(id, REPLICA);
         Some(id)
+    }
+
+    /// Notes whether the replica is still at what a dead master had sent: the next one looks before that is done, and no log
+    /// tells of it again. A run over all finds it.
+    fn note_late(&mut self, link: usize) {
+        let mut others = self.connections.values().filter(|other| other.link == link);
+        self.is_log_lost |= others.any(|other| {
+            let replica = other.sides[REPLICA].as_ref();
+            other.sides[MASTER].is_none() && replica.is_some_and(|side| side.transaction.is_some())
+        });
     }
 
     /// Carries out what a machine wants done, until it waits.

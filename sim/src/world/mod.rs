@@ -88,7 +88,7 @@ pub struct World {
     restored: BTreeSet<usize>,
     /// Runs by hand, of a link and all users or one, that were not done to the end since.
     unfinished: BTreeSet<(usize, Option<usize>)>,
-    /// Whether a log has lost lines, so that logs alone do not make all equal.
+    /// Whether a log has lost lines, or came too early with them, so that logs alone do not make all equal.
     is_log_lost: bool,
     /// Whether faults are over.
     is_calm: bool,
