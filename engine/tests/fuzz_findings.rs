@@ -47,6 +47,19 @@ fn a_mailbox_without_a_modseq_left_takes_no_restore() {
     assert_eq!(text, "OK success\nNO user.jane has no modseq left to give\n");
 }
 
+/// A mailbox came to be that looked like a remembered delete, was said to be sent, and was not there. [CS-RESTORE-4]
+#[test]
+fn mail_is_restored_into_no_type_without_mail() {
+    for mbtype in ["d", "i", "ci"] {
+        let line = format!("RESTORE MAILBOX %(MBOXNAME user.jane MBOXTYPE {mbtype} RECORD ())\r\n");
+        let (text, _) = answers(&[line.as_bytes()]);
+        assert_eq!(
+            text,
+            format!("NO MBOXTYPE {mbtype} is of no mailbox that holds mail\n")
+        );
+    }
+}
+
 /// A GUID that is missing and named twice was counted for one that is there: the unknown partition was not seen. [CS-APPLY-8]
 #[test]
 fn a_reservation_on_an_unknown_partition_is_refused_however_often_what_is_missing_is_named() {

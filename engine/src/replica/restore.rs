@@ -78,7 +78,14 @@ impl Restore {
         if !line.has_records {
             return Err(Fail::missing("RECORD"));
         }
-        header::check_type(conn, line.mboxtype.as_deref().unwrap_or_default())?;
+        let mbtype = line.mboxtype.as_deref().unwrap_or_default();
+        header::check_type(conn, mbtype)?;
+        if mbtype::is_placeholder(mbtype) || mbtype::is_tombstone(mbtype) {
+            return Err(Fail::other(format!(
+                "MBOXTYPE {} is of no mailbox that holds mail",
+                mbtype.escape_ascii()
+            )));
+        }
         let now = conn.port.now().0;
         let (new, keeps) = created(conn, line, now);
         let scope = Scope::of(&name);
