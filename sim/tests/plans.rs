@@ -125,7 +125,6 @@ plans! {
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,
     who_has_gone_goes_down_a_chain_with_all_data,
-    who_went_before_his_inbox_came_goes_down_a_chain,
     who_is_gone_and_has_a_mailbox_that_the_master_does_not_know_keeps_what_is_his,
 }
 

@@ -280,8 +280,7 @@ impl Run {
         reasons: &mut Vec<String>,
     ) -> Tried<()> {
         let inbox = name::inbox_of(user);
-        let was_here = self.departs
-            || batch.tombstones.values().any(|t| t.name == inbox)
+        let was_here = batch.tombstones.values().any(|t| t.name == inbox)
             || batch.locals.iter().any(|m| name::is_deleted_inbox(&m.name));
         let left = batch
             .remotes

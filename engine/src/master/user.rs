@@ -143,9 +143,7 @@ impl Run {
             .any(|mailbox| mailbox.name == inbox && !mailbox.is_placeholder());
         // What came back as a deleted mailbox has no tombstone any more. [CS-SPLIT-17]
         let had_inbox = || locals.iter().any(|mailbox| name::is_deleted_inbox(&mailbox.name));
-        let is_known = exists || !tombstones.is_empty() || had_inbox();
-        // The mailboxes of one who goes may never have come here, and what else was his may be there. [CS-SPLIT-17]
-        if !is_known && !self.departs {
+        if !exists && tombstones.is_empty() && !had_inbox() {
             self.absent(user);
             return Ok(());
         }
