@@ -65,7 +65,9 @@ impl Heavy {
     /// to stop. To be called with nothing in hand that another may wait for.
     pub(super) async fn alone(&self, bytes: u64) -> Alone {
         self.lock().waiting += 1;
-        update_progress(&self.progress, |progress| progress.heavy_bytes += bytes);
+        update_progress(&self.progress, |progress| {
+            progress.heavy_bytes = progress.heavy_bytes.saturating_add(bytes)
+        });
         self.port.moved();
         std::future::poll_fn(|_| {
             let mut shared = self.lock();

@@ -519,13 +519,18 @@ impl Run {
     }
 }
 
+/// Bytes of these messages; a replica may say anything of the size of its own.
+fn bytes_of(records: &[Record]) -> u64 {
+    let sizes = records.iter().map(|record| record.size);
+    sizes.fold(0, u64::saturating_add)
+}
+
 impl Plan {
     /// Whether others should not wait until all of it is sent.
     fn is_long(&self) -> bool {
-        let bytes = |records: &[Record]| records.iter().map(|record| record.size).sum::<u64>();
         self.held
             .as_deref()
-            .is_none_or(|records| records.len() > SPOKEN_RECORDS_MAX || bytes(records) > SPOKEN_BYTES_MAX)
+            .is_none_or(|records| records.len() > SPOKEN_RECORDS_MAX || bytes_of(records) > SPOKEN_BYTES_MAX)
     }
 
     /// The rows of a step: all that changed when it is the only one, else the messages that are new.
@@ -559,5 +564,27 @@ impl Plan {
         let mut uids: Vec<u32> = due.into_iter().map(|(uid, _)| uid).collect();
         uids.sort_unstable();
         Rows::Uids(uids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::{Flags, Guid};
+
+    #[test]
+    fn sizes_that_nobody_has_do_not_overflow() {
+        let record = |size: u64| Record {
+            uid: 1,
+            modseq: 1,
+            last_updated: 0,
+            flags: Flags::default(),
+            internaldate: 0,
+            size,
+            guid: Guid::NULL,
+            annotations: Vec::new(),
+        };
+        assert_eq!(bytes_of(&[record(3), record(4)]), 7);
+        assert_eq!(bytes_of(&[record(u64::MAX), record(1)]), u64::MAX);
     }
 }

@@ -240,7 +240,10 @@ impl Run {
             .decisions
             .iter()
             .for_each(|decision| self.decide(decision.clone()));
-        let fetched_bytes = resolved.wanted.iter().map(|record| record.size).sum();
+        let fetched_bytes = resolved
+            .wanted
+            .iter()
+            .fold(0, |all: u64, record| all.saturating_add(record.size));
         let what = PlannedWhat::MergeMailbox {
             here: resolved.writes.len() as u64,
             fetched: resolved.wanted.len() as u64,
@@ -300,7 +303,7 @@ impl Sending {
         self.records += 1;
         if !record.is_expunged() {
             self.messages += 1;
-            self.bytes += record.size;
+            self.bytes = self.bytes.saturating_add(record.size);
         }
     }
 

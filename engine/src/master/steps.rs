@@ -57,13 +57,13 @@ impl Cutter {
             return;
         }
         let size = if record.is_expunged() { 0 } else { record.size };
-        let full = self.bytes + size > STEP_BYTES_MAX;
+        let full = self.bytes.saturating_add(size) > STEP_BYTES_MAX;
         match self.cuts.last_mut() {
             Some(cut) if cut.messages < self.messages_max && !full => {
                 cut.messages += 1;
                 cut.last_uid = record.uid;
                 cut.lowest_modseq = cut.lowest_modseq.min(record.modseq);
-                self.bytes += size;
+                self.bytes = self.bytes.saturating_add(size);
             }
             _ => {
                 self.cuts.push(Cut {

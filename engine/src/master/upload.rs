@@ -154,7 +154,7 @@ impl Uploads {
     fn sent(&mut self, bytes: u64) {
         let mut staged = self.lock();
         staged.messages += 1;
-        staged.bytes += bytes;
+        staged.bytes = staged.bytes.saturating_add(bytes);
     }
 }
 
@@ -393,9 +393,9 @@ impl Run {
         let mut group = vec![first];
         while let Some(next) = wants.front()
             && group.len() < READ_MESSAGES
-            && bytes + next.size <= READ_BYTES
+            && bytes.saturating_add(next.size) <= READ_BYTES
         {
-            bytes += next.size;
+            bytes = bytes.saturating_add(next.size);
             group.extend(wants.pop_front());
         }
         let guids = group.iter().map(|want| want.guid).collect();
@@ -563,13 +563,13 @@ impl Run {
     async fn end_file(&mut self, partition: &Text, want: &Want) -> Tried<()> {
         if let Some(block) = &mut self.uploads.block {
             block.files += 1;
-            block.bytes += want.size;
+            block.bytes = block.bytes.saturating_add(want.size);
         }
         self.uploads.sent(want.size);
         self.uploads.add(partition, want.guid);
         self.count(|progress| {
             progress.messages_sent += 1;
-            progress.message_bytes_sent += want.size;
+            progress.message_bytes_sent = progress.message_bytes_sent.saturating_add(want.size);
         });
         self.wire.room().await?;
         Ok(())
