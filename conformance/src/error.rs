@@ -42,6 +42,12 @@ impl Error {
         let what = what.into();
         move |source| Error::Io { what, source }
     }
+
+    /// The server has no mailbox of that name. Whoever looks at a server that is being changed meets this for a mailbox
+    /// that was listed a moment ago: it says that the change is not over, not that it failed.
+    pub fn is_mailbox_gone(&self) -> bool {
+        matches!(self, Error::Refused { answer, .. } if answer.contains("IMAP_MAILBOX_NONEXISTENT"))
+    }
 }
 
 /// Bytes as a person can read them: ASCII as it is, the rest escaped, at most `limit` bytes of input.

@@ -331,6 +331,11 @@ fn facts(mut csync: Csync, users: &[&str]) -> Result<Facts, Failure> {
     Ok(facts)
 }
 
+fn is_mailbox_gone(error: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let error = error.downcast_ref::<conformance::Error>();
+    error.is_some_and(conformance::Error::is_mailbox_gone)
+}
+
 /// The modseq of an annotation counts changes of one server only.
 fn without_modseq(value: &Value) -> Vec<u8> {
     match value {
@@ -371,8 +376,10 @@ impl Pair<'_> {
     fn follows(&self, line: &[&str]) -> Result<(), Failure> {
         assert!(!self.differences()?.is_empty(), "{line:?}: nothing to replicate");
         (self.line)(line)?;
-        let arrived = until(&format!("{line:?}"), || {
-            Ok(self.differences()?.is_empty().then_some(()))
+        let arrived = until(&format!("{line:?}"), || match self.differences() {
+            // The replica took it away between the list and the look: look again.
+            Err(error) if is_mailbox_gone(error.as_ref()) => Ok(None),
+            found => Ok(found?.is_empty().then_some(())),
         });
         arrived.map_err(|error| {
             let found = self.differences().unwrap_or_default();
