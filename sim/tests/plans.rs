@@ -121,6 +121,7 @@ plans! {
     what_was_changed_of_a_copy_goes_back_to_its_original,
     what_was_changed_while_its_copy_waited_goes_over_to_the_copy,
     three_modseqs_of_two_masters_may_hide,
+    two_modseqs_of_two_masters_hide_when_the_third_changes,
     twins_of_which_one_got_mail_meanwhile,
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,

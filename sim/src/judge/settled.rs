@@ -14,6 +14,11 @@ impl Checker for Settled {
 
     fn settled(&mut self, end: &End<'_>) -> Result<(), String> {
         let empty = ScopeView::default();
+        let two_masters = end.equal.iter().any(|(from, to, _)| {
+            end.equal
+                .iter()
+                .any(|(other, back, _)| (other, back) == (to, from))
+        });
         for (from, to, extra) in end.equal {
             let owners = end.views.keys().filter(|(host, _)| host == from || host == to);
             for (_, owner) in owners {
@@ -26,7 +31,7 @@ impl Checker for Settled {
                 if !owner.is_empty() && end.restored.contains(to) && view(*from).has_no_inbox() {
                     continue;
                 }
-                if let Some(difference) = view(*from).visible_difference(view(*to), *extra) {
+                if let Some(difference) = view(*from).visible_difference(view(*to), *extra, two_masters) {
                     return Err(format!(
                         "{owner} on {} and {}: {difference}",
                         HOST_NAMES[*from], HOST_NAMES[*to]

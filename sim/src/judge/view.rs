@@ -59,9 +59,12 @@ impl ScopeView {
         self.difference_but(other, extra, |_, _| false)
     }
 
-    /// The same as far as a master can see it: mailboxes that it cannot tell apart are left out.
-    pub fn visible_difference(&self, other: &ScopeView, extra: bool) -> Option<String> {
-        self.difference_but(other, extra, MailboxView::is_twin_of)
+    /// The same as far as a master can see it: mailboxes that it cannot tell apart are left out. Where `two_masters` replicate
+    /// to each other, two modseqs are enough to hide.
+    pub fn visible_difference(&self, other: &ScopeView, extra: bool, two_masters: bool) -> Option<String> {
+        self.difference_but(other, extra, |here, there| {
+            here.is_twin_of(there) || two_masters && here.is_twin_but_for(there, LEFT_OF_THOSE)
+        })
     }
 
     fn difference_but(
@@ -139,6 +142,9 @@ impl ScopeView {
 /// Modseqs of as many records can differ without a difference in the CRCs, though every master takes care that its own do not.
 const MODSEQS_THAT_HIDE: usize = 3;
 
+/// So many are left of three that two masters gave at once, and that did show, where somebody then changes the third.
+const LEFT_OF_THOSE: usize = 2;
+
 /// How many records differ in their modseqs; 0 when anything else differs.
 fn of_other_modseq(here: &BTreeMap<u32, Record>, there: &BTreeMap<u32, Record>) -> usize {
     let pairs = || here.values().zip(there.values());
@@ -167,6 +173,11 @@ impl MailboxView {
     /// hide beside its own, and knows nothing of the other's. The modseqs of annotations have no share in a CRC at all: where people write the same at
     /// both sides, each keeps its own. That the CRCs are those of the records is asked elsewhere. [CS-CRC-5] [CS-CRC-11]
     pub fn is_twin_of(&self, other: &MailboxView) -> bool {
+        self.is_twin_but_for(other, MODSEQS_THAT_HIDE)
+    }
+
+    /// The same, where so many modseqs or more hide.
+    fn is_twin_but_for(&self, other: &MailboxView, modseqs: usize) -> bool {
         let values = |m: &MailboxView| {
             let names = (m.name.clone(), m.acl.clone());
             (names, m.uidvalidity, m.last_uid, m.highestmodseq, m.crc)
@@ -180,7 +191,7 @@ impl MailboxView {
             let theirs = there.get(uid);
             theirs.is_none_or(|theirs| theirs != ours && by_people(theirs) == by_people(ours))
         };
-        if here.keys().eq(there.keys()) && of_other_modseq(&here, &there) >= MODSEQS_THAT_HIDE {
+        if here.keys().eq(there.keys()) && of_other_modseq(&here, &there) >= modseqs {
             return true;
         }
         let is_other = self.live() != other.live();
@@ -277,21 +288,24 @@ mod tests {
         let ours = view(mailbox(&[1, 1], (5, 6)));
         let twin = view(mailbox(&[2, 2], (5, 6)));
         assert!(ours.difference(&twin, false).is_some());
-        assert_eq!(ours.visible_difference(&twin, false), None);
+        assert_eq!(ours.visible_difference(&twin, false, false), None);
         for crc in [(5, 7), (4, 6)] {
             let other = view(mailbox(&[2, 2], crc));
-            assert!(ours.visible_difference(&other, false).is_some(), "the CRCs tell");
+            assert!(
+                ours.visible_difference(&other, false, false).is_some(),
+                "the CRCs tell"
+            );
         }
         let mut older = mailbox(&[2, 2], (5, 6));
         older.highestmodseq = 1;
         assert!(
-            ours.visible_difference(&view(older), false).is_some(),
+            ours.visible_difference(&view(older), false, false).is_some(),
             "the modseqs tell"
         );
         let one = view(mailbox(&[1], (5, 6)));
         let another = view(mailbox(&[2], (5, 6)));
         assert!(
-            one.visible_difference(&another, false).is_some(),
+            one.visible_difference(&another, false, false).is_some(),
             "one message cannot hide"
         );
     }
@@ -304,9 +318,12 @@ mod tests {
             (1..=count).for_each(|uid| theirs.records.get_mut(&uid).expect("a record").modseq = 7);
             theirs
         };
-        let seen = |theirs: MailboxView| view(ours.clone()).visible_difference(&view(theirs), false);
+        let seen = |theirs: MailboxView| view(ours.clone()).visible_difference(&view(theirs), false, false);
         assert!(seen(changed(2)).is_some(), "a master leaves out what would hide");
         assert_eq!(seen(changed(3)), None);
+        let by_two = |theirs: MailboxView| view(ours.clone()).visible_difference(&view(theirs), false, true);
+        assert_eq!(by_two(changed(2)), None, "the third was changed since");
+        assert!(by_two(changed(1)).is_some(), "one never hides");
         let mut flagged = changed(3);
         flagged.records.get_mut(&1).expect("a record").flags.system = protocol::SystemFlags::SEEN;
         assert!(seen(flagged).is_some());
@@ -325,9 +342,16 @@ mod tests {
             });
             view(mailbox)
         };
-        assert_eq!(noted(7, "a").visible_difference(&noted(8, "a"), false), None);
+        assert_eq!(
+            noted(7, "a").visible_difference(&noted(8, "a"), false, false),
+            None
+        );
         assert!(noted(7, "a").difference(&noted(8, "a"), false).is_some());
-        assert!(noted(7, "a").visible_difference(&noted(7, "b"), false).is_some());
+        assert!(
+            noted(7, "a")
+                .visible_difference(&noted(7, "b"), false, false)
+                .is_some()
+        );
     }
 
     #[test]
