@@ -280,6 +280,44 @@ fn a_message_the_replica_lost_fails_the_mailbox_and_changes_nothing_here() {
     }
 }
 
+/// A record came here under a UID above the mailbox's last, and no replica took the mailbox any more. [CS-MASTER-31]
+#[test]
+fn a_listing_that_contradicts_itself_fails_the_mailbox_and_changes_nothing_here() {
+    let mail = mail();
+    let before = mail.dump(&twin::jane());
+    let guid = String::from_utf8_lossy(&twin::mail::guid_of(b"gone").to_hex()).into_owned();
+    let record = |uid: u32| {
+        format!("%(UID {uid} MODSEQ 20 LAST_UPDATED 1 FLAGS () INTERNALDATE 1 SIZE 4 GUID {guid})")
+    };
+    for (uids, why) in [
+        ([9, 10], "the replica lists UID 10 above its LAST_UID 9"),
+        ([9, 9], "the replica's UIDs are not ascending"),
+    ] {
+        let line = line_of(&mail, "user.jane", 20, 9);
+        let open = line.trim_end().trim_end_matches(')');
+        let full = format!(
+            "{open} RECORD ({} {}))\r\nOK success\r\n",
+            record(uids[0]),
+            record(uids[1])
+        );
+        let listed = format!("{line}OK success\r\n");
+        let run = converse(
+            master_config(pair::user("jane")),
+            &mail.store,
+            BANNER,
+            |command| match command {
+                "GET USER jane" => Answer::Say(listed.clone()),
+                "GET FULLMAILBOX user.jane" => Answer::Say(full.clone()),
+                _ => agree(command),
+            },
+        );
+        assert_eq!(run.progress.ended, Some(Ending::SomeFailed), "{why}");
+        let reason = &run.progress.failures[0].reason;
+        assert_eq!(*reason, format!("user.jane: {why}"));
+        assert_eq!(mail.dump(&twin::jane()), before);
+    }
+}
+
 #[test]
 fn unexpected_data_lines_are_passed_over() {
     let run = converse(

@@ -23,6 +23,21 @@ pub(super) struct Listing {
     pub(super) line: Box<MailboxLine>,
 }
 
+impl Listing {
+    /// Why the next record cannot be one of this mailbox. One above the last UID would come here under a UID that the mailbox
+    /// has still to give out. [CS-MASTER-31]
+    fn contradiction(&self, record: &Record) -> Option<String> {
+        let uid = record.uid;
+        if uid <= self.highest_uid {
+            return Some("the replica's UIDs are not ascending".to_owned());
+        }
+        let last_uid = self.line.last_uid.filter(|last_uid| uid > *last_uid)?;
+        Some(format!(
+            "the replica lists UID {uid} above its LAST_UID {last_uid}"
+        ))
+    }
+}
+
 /// One UID as the two sides have it; at least one of them does.
 pub(super) struct Facing {
     pub(super) ours: Option<Record>,
@@ -70,14 +85,11 @@ impl Run {
     async fn next_listed(&mut self, listing: &mut Listing) -> Tried<Option<Record>> {
         while !listing.ended {
             match self.wire.streamed(listing.sent).await? {
-                Ok(ReplyEvent::Record(record)) if record.uid <= listing.highest_uid => {
-                    let name = listing.name.clone();
-                    self.end_listing(listing).await?;
-                    return Err(Trouble::Item(format!(
-                        "{name}: the replica's UIDs are not ascending"
-                    )));
-                }
                 Ok(ReplyEvent::Record(record)) => {
+                    if let Some(why) = listing.contradiction(&record) {
+                        self.end_listing(listing).await?;
+                        return Err(Trouble::Item(format!("{}: {why}", listing.name)));
+                    }
                     listing.highest_uid = record.uid;
                     return Ok(Some(record));
                 }
