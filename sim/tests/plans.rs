@@ -122,6 +122,7 @@ plans! {
     what_was_changed_while_its_copy_waited_goes_over_to_the_copy,
     three_modseqs_of_two_masters_may_hide,
     two_modseqs_of_two_masters_hide_when_the_third_changes,
+    a_note_that_was_written_twice_is_on_its_way_twice,
     twins_of_which_one_got_mail_meanwhile,
     what_was_changed_after_it_was_copied_goes_over_to_the_copy,
     what_was_kept_goes_with_the_store_of_a_replica,

@@ -57,8 +57,8 @@ struct Version {
 #[derive(Default)]
 struct Past {
     versions: Vec<Version>,
-    /// Which version a server shows.
-    shown: BTreeMap<usize, usize>,
+    /// Which versions a server may show: who gives a message the value that it had before makes two that look alike.
+    shown: BTreeMap<usize, BTreeSet<usize>>,
 }
 
 /// What replication makes of flags and notes of a message was set so by a client, all of it together, and never was replaced
@@ -129,12 +129,16 @@ impl Checker for LaterWins {
 impl Past {
     /// A client of a server gave the message a value, which replaces what the server showed or just is another.
     fn changed(&mut self, host: usize, value: Value, replaces: bool) {
-        let mut replaced = BTreeSet::new();
-        if let Some(shown) = self.shown.get(&host).filter(|_| replaces) {
-            replaced.extend(&self.versions[*shown].replaced);
-            replaced.insert(*shown);
-        }
-        self.shown.insert(host, self.versions.len());
+        let shown = self.shown.get(&host).filter(|_| replaces);
+        let with_itself = |at: &usize| {
+            let mut replaced = self.versions[*at].replaced.clone();
+            replaced.insert(*at);
+            replaced
+        };
+        // Whichever of them it was, these it replaced.
+        let by_each = shown.into_iter().flatten().map(with_itself);
+        let replaced = by_each.reduce(|one, other| &one & &other).unwrap_or_default();
+        self.shown.insert(host, BTreeSet::from([self.versions.len()]));
         self.versions.push(Version { value, replaced });
     }
 
@@ -145,15 +149,19 @@ impl Past {
         if known.is_empty() {
             return Err(format!("became {value:?}, which no client made it"));
         }
-        let shown = self.shown.get(&host).copied();
-        let replaced = shown.map(|shown| &self.versions[shown].replaced);
-        let is_new = |at: &&usize| replaced.is_none_or(|replaced| !replaced.contains(*at));
-        let Some(now) = known.iter().rev().find(is_new).copied() else {
-            let was = shown.map(|shown| &self.versions[shown].value);
+        let shown = self.shown.get(&host);
+        let is_new = |at: &usize| {
+            shown.is_none_or(|shown| shown.iter().any(|was| !self.versions[*was].replaced.contains(at)))
+        };
+        let now: BTreeSet<usize> = known.into_iter().filter(is_new).collect();
+        if now.is_empty() {
+            let was = shown
+                .and_then(BTreeSet::first)
+                .map(|was| &self.versions[*was].value);
             return Err(format!(
                 "was {was:?} and became {value:?} again, which a client had replaced by it"
             ));
-        };
+        }
         self.shown.insert(host, now);
         Ok(())
     }
